@@ -1,0 +1,138 @@
+//! The wall clock and the time a run may take; nothing else in the product asks what time it is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// The longest time kept back before a deadline for finishing, proving and storing (DESIGN §4, small print).
+const LONGEST_RESERVE: Duration = Duration::from_secs(60);
+
+/// Where the wall-clock time comes from.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The machine's clock.
+    #[default]
+    System,
+    /// A clock that a test moves by hand.
+    Manual(Arc<Mutex<Timestamp>>),
+}
+
+impl Clock {
+    /// A clock that stands at `at` until [`Clock::set`] moves it.
+    #[must_use]
+    pub fn manual(at: Timestamp) -> Self {
+        Self::Manual(Arc::new(Mutex::new(at)))
+    }
+
+    /// The time now, in UTC.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => Timestamp::now(),
+            Self::Manual(at) => *at.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Moves a manual clock; the system's clock stays as it is.
+    pub fn set(&self, now: Timestamp) {
+        if let Self::Manual(at) = self {
+            *at.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        }
+    }
+}
+
+/// The start of the minute that `time` lies in. Notion shows times rounded down to the minute (facts/notion §3.1).
+#[must_use]
+pub fn floor_minute(time: Timestamp) -> Timestamp {
+    let seconds = time.as_second();
+    Timestamp::from_second(seconds - seconds.rem_euclid(60)).unwrap_or(time)
+}
+
+/// Until when a run may work, and until when it must have ended. Monotonic, so a step of the wall clock moves nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    ends: Option<Ends>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    soft: Instant,
+    hard: Instant,
+}
+
+impl Deadline {
+    /// No deadline at all (the command line's default).
+    #[must_use]
+    pub fn none() -> Self {
+        Self { ends: None }
+    }
+
+    /// A deadline `run_time` from now; the smaller of 60 s and a fifth of it is kept back for the end of the run.
+    #[must_use]
+    pub fn after(run_time: Duration) -> Self {
+        let now = Instant::now();
+        let Some(hard) = now.checked_add(run_time) else { return Self::none() };
+        let reserve = LONGEST_RESERVE.min(run_time / 5);
+        Self { ends: Some(Ends { soft: hard - reserve, hard }) }
+    }
+
+    /// Whether new work must no longer be begun.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        self.ends.is_some_and(|ends| Instant::now() >= ends.soft)
+    }
+
+    /// Time left for new work; `None` = unlimited.
+    #[must_use]
+    pub fn left_for_work(&self) -> Option<Duration> {
+        self.ends.map(|ends| ends.soft.saturating_duration_since(Instant::now()))
+    }
+
+    /// Time left until the run must have ended; `None` = unlimited.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        self.ends.map(|ends| ends.hard.saturating_duration_since(Instant::now()))
+    }
+
+    /// The same end, but with work allowed until `before_end` ahead of it: for what is done in the time kept back.
+    #[must_use]
+    pub fn closing(&self, before_end: Duration) -> Self {
+        let ends = self.ends.map(|ends| Ends {
+            soft: ends.hard.checked_sub(before_end).map_or(ends.soft, |at| at.max(ends.soft)),
+            hard: ends.hard,
+        });
+        Self { ends }
+    }
+
+    /// Half of the time kept back: what storing the position after the last MERGE may take. Zero without a deadline.
+    #[must_use]
+    pub fn half_reserve(&self) -> Duration {
+        self.ends.map_or(Duration::ZERO, |ends| (ends.hard - ends.soft) / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_is_floored_also_before_1970() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert_eq!(floor_minute(at("2026-11-22T13:02:59.999Z")), at("2026-11-22T13:02:00Z"));
+        assert_eq!(floor_minute(at("1969-12-31T23:59:30Z")), at("1969-12-31T23:59:00Z"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fifth_is_kept_back_and_never_more_than_a_minute() {
+        let short = Deadline::after(Duration::from_secs(10));
+        assert_eq!(short.left_for_work(), Some(Duration::from_secs(8)));
+        let long = Deadline::after(Duration::from_secs(900));
+        assert_eq!(long.left_for_work(), Some(Duration::from_secs(840)));
+        assert_eq!(long.left(), Some(Duration::from_secs(900)));
+        assert!(!Deadline::none().is_near());
+        assert_eq!(long.closing(Duration::from_secs(5)).left_for_work(), Some(Duration::from_secs(895)));
+    }
+}

@@ -1,0 +1,1 @@
+//! The event a Lambda invocation brings: parsed strictly, before any network call.

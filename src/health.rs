@@ -1,0 +1,1 @@
+//! The probes of `health`: each dependency by itself.

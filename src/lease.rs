@@ -1,0 +1,1 @@
+//! One run at a time per database: a lease in DynamoDB.

@@ -1,0 +1,1 @@
+//! DynamoDB and Secrets Manager: ministack as a child process.

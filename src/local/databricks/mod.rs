@@ -1,0 +1,1 @@
+//! The Statement Execution endpoint in front of Spark SQL.

@@ -1,0 +1,1 @@
+//! The demo: what happens, step by step, on screen.

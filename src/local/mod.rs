@@ -1,0 +1,9 @@
+//! The local stack: real engines where there are any, faithful emulators where there are none. Imports nothing of the product.
+
+pub mod aws;
+pub mod databricks;
+pub mod demo;
+pub mod faults;
+pub mod notion;
+pub mod process;
+pub mod seed;

@@ -1,0 +1,1 @@
+//! Metrics in CloudWatch embedded metric format: one record a run.

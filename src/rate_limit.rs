@@ -1,0 +1,1 @@
+//! Spacing between requests, and the pause that a server asks of everyone.

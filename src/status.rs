@@ -1,0 +1,1 @@
+//! What each database's watermark, lease and last run say.

@@ -1,0 +1,1 @@
+//! Where each data source stands: truth in Databricks, cache in DynamoDB.
