@@ -7,6 +7,7 @@
 
 pub mod action;
 pub mod app;
+pub mod aws;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -17,9 +18,11 @@ pub mod failure;
 pub mod health;
 pub mod http;
 pub mod ids;
+pub mod lambda;
 pub mod lease;
 pub mod metrics;
 pub mod notion;
+pub mod placeholder;
 pub mod progress;
 pub mod rate_limit;
 pub mod report;
