@@ -1,14 +1,12 @@
 //! The DynamoDB table of watermarks, leases and last runs: keys `pk` (database id) and `sk`, TTL attribute `expires_at`.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::RequestId;
 use aws_sdk_dynamodb::types::AttributeValue;
 
+use crate::aws::brief;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::DatabaseId;
 
@@ -25,16 +23,10 @@ pub struct StateTable {
 }
 
 impl StateTable {
-    /// A client with times short enough that a table that is down does not eat the run.
+    /// A client with the SDK's configuration.
     #[must_use]
     pub fn new(sdk_config: &aws_config::SdkConfig, name: String) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(3))
-            .operation_attempt_timeout(Duration::from_secs(5))
-            .operation_timeout(Duration::from_secs(12))
-            .build();
-        let config = aws_sdk_dynamodb::config::Builder::from(sdk_config).timeout_config(timeouts).build();
-        Self { client: Client::from_conf(config), name }
+        Self { client: Client::new(sdk_config), name }
     }
 
     /// Reads one item, consistently.
@@ -75,24 +67,9 @@ impl StateTable {
         Ok(answer.items.unwrap_or_default())
     }
 
-    /// A failed call, told briefly: the SDK's own text holds the whole raw answer.
-    pub fn failure<E, R>(&self, operation: &str, error: &SdkError<E, R>) -> Failure
-    where
-        E: ProvideErrorMetadata,
-        SdkError<E, R>: RequestId,
-    {
-        let what = match error {
-            SdkError::ServiceError(_) => {
-                format!("{}: {}", error.code().unwrap_or("unknown error"), error.message().unwrap_or("no message"))
-            }
-            SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => "no connection in time".to_owned(),
-            SdkError::DispatchFailure(_) => "no connection, or no credentials".to_owned(),
-            SdkError::ResponseError(_) => "an unreadable answer".to_owned(),
-            _ => "the call could not be built".to_owned(),
-        };
-        let request_id = error.request_id().map(|id| format!(" (request id {id})")).unwrap_or_default();
-        let message = format!("DynamoDB {operation} on table {}: {what}{request_id}", self.name);
+    /// A failed call, told briefly.
+    pub fn failure<E: ProvideErrorMetadata>(&self, operation: &str, error: &SdkError<E>) -> Failure {
+        let message = format!("DynamoDB {operation} on table {}: {}", self.name, brief(error));
         Failure::new(FailureClass::DynamoDbUnavailable, message)
     }
 }

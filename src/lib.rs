@@ -18,6 +18,7 @@ pub mod failure;
 pub mod health;
 pub mod http;
 pub mod ids;
+pub mod init_tables;
 pub mod lambda;
 pub mod lease;
 pub mod metrics;
