@@ -4,6 +4,7 @@ pub mod aws;
 pub mod databricks;
 pub mod demo;
 pub mod faults;
+pub mod loopback;
 pub mod notion;
 pub mod process;
 pub mod seed;
