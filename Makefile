@@ -64,8 +64,8 @@ ci: check test demo ## Everything that continuous integration runs
 
 .PHONY: requirements
 requirements: .venv-uv/.ready ## Pin the Python requirements anew, after an edit of requirements/*.in
-	for name in tools aws; do $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command 'make requirements' requirements/$$name.in --output-file requirements/$$name.txt; done
+	for file in requirements/*.in; do $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make requirements' $$file --output-file $${file%.in}.txt; done
 
 # Each environment is made anew when its list of requirements changes; its stamp is written last.
 # uv goes into a plain folder: that works where Python has pip but no venv module.
