@@ -169,10 +169,11 @@ mod tests {
     async fn three_retries_and_then_the_last_error_without_a_last_sleep() {
         let limiter = RateLimiter::new(Duration::ZERO);
         let began = tokio::time::Instant::now();
-        let stopped =
-            exchange(&RetryPolicy::default(), &limiter, &run(Deadline::none()), || async { Err::<(), _>(Fault(Verdict::Retry)) })
-                .await
-                .unwrap_err();
+        let stopped = exchange(&RetryPolicy::default(), &limiter, &run(Deadline::none()), || async {
+            Err::<(), _>(Fault(Verdict::Retry))
+        })
+        .await
+        .unwrap_err();
         assert!(matches!(stopped, Stopped::Failed { tries: 4, .. }));
         let waited = began.elapsed().as_secs_f64();
         assert!((7.0..14.1).contains(&waited), "1 s, 2 s, 4 s, each with up to as much jitter: {waited}");

@@ -130,8 +130,10 @@ async fn request_token(
     const EXCHANGE: &str = "POST /oidc/v1/token";
     let url = format!("{}/oidc/v1/token", endpoint.config.host.as_str().trim_end_matches('/'));
     let tried = retry::exchange(endpoint.retry, endpoint.limiter, run, || async {
-        let transport =
-            |source: reqwest::Error| DatabricksError::Transport { exchange: EXCHANGE.to_owned(), source: source.without_url() };
+        let transport = |source: reqwest::Error| DatabricksError::Transport {
+            exchange: EXCHANGE.to_owned(),
+            source: source.without_url(),
+        };
         let response = endpoint
             .http
             .post(&url)
@@ -144,7 +146,12 @@ async fn request_token(
         let headers = response.headers().clone();
         let body = http::read_body(response).await.map_err(|error| DatabricksError::from_body(EXCHANGE, error))?;
         if !status.is_success() {
-            return Err(refused_token_request(DatabricksError::from_answer(EXCHANGE, status.as_u16(), &headers, &body)));
+            return Err(refused_token_request(DatabricksError::from_answer(
+                EXCHANGE,
+                status.as_u16(),
+                &headers,
+                &body,
+            )));
         }
         serde_json::from_slice(&body).map_err(|error| DatabricksError::Unreadable {
             exchange: EXCHANGE.to_owned(),

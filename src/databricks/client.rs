@@ -182,7 +182,8 @@ impl Client {
         let watch = async {
             let exchange = format!("cancel of statement {statement_id}");
             let path = format!("{STATEMENTS_PATH}/{statement_id}/cancel");
-            let cancelled: Result<serde_json::Value, _> = self.exchange(&exchange, Method::POST, &path, None, &run).await;
+            let cancelled: Result<serde_json::Value, _> =
+                self.exchange(&exchange, Method::POST, &path, None, &run).await;
             if let Err(error) = cancelled {
                 debug!(%error, "the cancel was not confirmed");
             }
@@ -190,7 +191,9 @@ impl Client {
             loop {
                 sleep(delays.next().unwrap_or(Duration::from_secs(1))).await;
                 match self.poll(statement_id, &run).await {
-                    Ok(answer) if !matches!(answer.status.state, State::Pending | State::Running) => return Some(answer),
+                    Ok(answer) if !matches!(answer.status.state, State::Pending | State::Running) => {
+                        return Some(answer);
+                    }
                     Ok(_) => {}
                     Err(error) => {
                         warn!(statement_id, %error, "the end of a cancelled statement is unknown");
@@ -289,8 +292,10 @@ impl Client {
         body: Option<Bytes>,
         token: &Token,
     ) -> Result<(Vec<u8>, Option<String>), DatabricksError> {
-        let transport =
-            |source: reqwest::Error| DatabricksError::Transport { exchange: exchange.to_owned(), source: source.without_url() };
+        let transport = |source: reqwest::Error| DatabricksError::Transport {
+            exchange: exchange.to_owned(),
+            source: source.without_url(),
+        };
         let url = format!("{}{path}", self.config.host.as_str().trim_end_matches('/'));
         let mut request = self.http.request(method.clone(), url).bearer_auth(token.bearer.expose_secret());
         if let Some(body) = body {

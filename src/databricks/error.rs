@@ -370,12 +370,24 @@ mod tests {
 
     #[test]
     fn error_bodies_of_every_shape_are_read() {
-        let read = |status, body: &str| DatabricksError::from_answer("submit", status, &HeaderMap::new(), body.as_bytes());
-        assert_eq!(read(403, r#"{"error_code":403,"message":"Invalid access token."}"#).class(), FailureClass::DatabricksUnauthorized);
-        assert_eq!(read(403, r#"{"error_code":"PERMISSION_DENIED","message":"no CAN USE"}"#).class(), FailureClass::DatabricksForbidden);
+        let read =
+            |status, body: &str| DatabricksError::from_answer("submit", status, &HeaderMap::new(), body.as_bytes());
+        assert_eq!(
+            read(403, r#"{"error_code":403,"message":"Invalid access token."}"#).class(),
+            FailureClass::DatabricksUnauthorized
+        );
+        assert_eq!(
+            read(403, r#"{"error_code":"PERMISSION_DENIED","message":"no CAN USE"}"#).class(),
+            FailureClass::DatabricksForbidden
+        );
         assert!(read(404, r#"{"error":"Bad Target: /x"}"#).to_string().contains("Bad Target"));
         assert_eq!(read(502, "<html>").verdict(), Verdict::Retry);
-        assert!(read(400, r#"{"error_code":"BAD_REQUEST","message":"The query text size exceeds 16 MiB"}"#).is_too_large());
-        assert!(!read(400, r#"{"error_code":"BAD_REQUEST","message":"too many parameters: the limit is 256."}"#).is_too_large());
+        assert!(
+            read(400, r#"{"error_code":"BAD_REQUEST","message":"The query text size exceeds 16 MiB"}"#).is_too_large()
+        );
+        assert!(
+            !read(400, r#"{"error_code":"BAD_REQUEST","message":"too many parameters: the limit is 256."}"#)
+                .is_too_large()
+        );
     }
 }

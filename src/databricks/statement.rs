@@ -220,7 +220,9 @@ mod tests {
     #[test]
     fn counts_are_looked_up_by_name() {
         let rows = Rows {
-            columns: ["num_affected_rows", "num_updated_rows", "num_deleted_rows", "num_inserted_rows"].map(String::from).to_vec(),
+            columns: ["num_affected_rows", "num_updated_rows", "num_deleted_rows", "num_inserted_rows"]
+                .map(String::from)
+                .to_vec(),
             cells: vec![["3", "1", "0", "2"].map(|cell| Some(cell.to_owned())).to_vec()],
             ..Rows::default()
         };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::aws::{AwsEmulator, AwsError, AwsSettings, sdk_environment};
-use super::databricks::{DatabricksEndpoint, Engine, EngineError, EndpointSettings, ServicePrincipal};
+use super::databricks::{DatabricksEndpoint, EndpointSettings, Engine, EngineError, ServicePrincipal};
 use super::environment::Environment;
 use super::loopback;
 use super::notion::{self, NotionEmulator, WorkspaceError};

@@ -110,10 +110,12 @@ fn comparison(expected: &[ExpectedRow], table: &BTreeMap<String, Vec<TableRow>>)
         }
     }
     let shown: HashSet<&str> = expected.iter().map(|row| row.page_id.as_str()).collect();
-    let left_over = table
-        .iter()
-        .filter(|(page_id, rows)| !shown.contains(page_id.as_str()) && rows.iter().any(|row| row.removal_reason.is_none()));
-    found.differences.extend(left_over.map(|(page_id, _)| format!("page {page_id} is live in the table, not in Notion")));
+    let left_over = table.iter().filter(|(page_id, rows)| {
+        !shown.contains(page_id.as_str()) && rows.iter().any(|row| row.removal_reason.is_none())
+    });
+    found
+        .differences
+        .extend(left_over.map(|(page_id, _)| format!("page {page_id} is live in the table, not in Notion")));
     found
 }
 
@@ -190,7 +192,8 @@ mod tests {
 
     #[test]
     fn a_right_table_has_no_differences() {
-        let found = comparison(&[expected("1", "{}")], &table([("1", row("{}", None)), ("2", row("{}", Some("gone")))]));
+        let found =
+            comparison(&[expected("1", "{}")], &table([("1", row("{}", None)), ("2", row("{}", Some("gone")))]));
         assert_eq!(found.differences, Vec::<String>::new());
         assert_eq!((found.rows_in_notion, found.live_rows), (1, 1));
         assert_eq!(found.removed_rows, BTreeMap::from([("gone".to_owned(), 1)]));
@@ -199,7 +202,12 @@ mod tests {
     #[test]
     fn each_kind_of_difference_is_found() {
         let expected = [expected("1", "{}"), expected("2", "{}"), expected("3", "{}")];
-        let rows = table([("1", row("{ }", None)), ("1", row("{}", None)), ("2", row("{}", Some("gone"))), ("4", row("", None))]);
+        let rows = table([
+            ("1", row("{ }", None)),
+            ("1", row("{}", None)),
+            ("2", row("{}", Some("gone"))),
+            ("4", row("", None)),
+        ]);
         let found = comparison(&expected, &rows).differences;
         assert_eq!(
             found,
@@ -215,7 +223,8 @@ mod tests {
 
     #[test]
     fn signatures_are_cut_and_nothing_else() {
-        let signed = r#"{"url":"https://a/b.pdf?X-Amz-Date=1&X-Amz-Signature=2","expiry_time":"2026-11-22T00:00:00.000Z"},"?X"#;
+        let signed =
+            r#"{"url":"https://a/b.pdf?X-Amz-Date=1&X-Amz-Signature=2","expiry_time":"2026-11-22T00:00:00.000Z"},"?X"#;
         assert_eq!(without_signatures(signed), r#"{"url":"https://a/b.pdf"},"?X"#);
     }
 }

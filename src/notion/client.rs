@@ -162,7 +162,8 @@ impl Client {
             let text = std::str::from_utf8(&answer.body).map_err(|error| error.to_string())?;
             let kind: Kind = serde_json::from_str(text).map_err(|error| error.to_string())?;
             if kind.object != "list" {
-                let item = without_request_id(text).and_then(RawValue::from_string).map_err(|error| error.to_string())?;
+                let item =
+                    without_request_id(text).and_then(RawValue::from_string).map_err(|error| error.to_string())?;
                 return Ok(PropertyItems { items: vec![item], next_cursor: None });
             }
             let list: ListAnswer = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -176,13 +177,16 @@ impl Client {
 
     async fn get(&self, path: String, query: &[(&str, &str)], run: &Run) -> Result<Answer, NotionError> {
         let exchange = Exchange { method: Method::GET, path, query, body: None };
-        self.read(&exchange, run, |answer| Ok(Answer { body: answer.body.clone(), request_id: answer.request_id.clone() }))
-            .await
+        self.read(&exchange, run, |answer| {
+            Ok(Answer { body: answer.body.clone(), request_id: answer.request_id.clone() })
+        })
+        .await
     }
 
     async fn get_as<T: serde::de::DeserializeOwned>(&self, path: String, run: &Run) -> Result<T, NotionError> {
         let exchange = Exchange { method: Method::GET, path, query: &[], body: None };
-        self.read(&exchange, run, |answer| serde_json::from_slice(&answer.body).map_err(|error| error.to_string())).await
+        self.read(&exchange, run, |answer| serde_json::from_slice(&answer.body).map_err(|error| error.to_string()))
+            .await
     }
 
     /// Sends an exchange with its retries; after a refusal once more with credentials read again.
@@ -229,7 +233,8 @@ impl Client {
     async fn once(&self, exchange: &Exchange<'_>, run: &Run, token: &SecretString) -> Result<Answer, NotionError> {
         run.meter.request();
         let name = exchange.name();
-        let transport = |source: reqwest::Error| NotionError::Transport { exchange: name.clone(), source: source.without_url() };
+        let transport =
+            |source: reqwest::Error| NotionError::Transport { exchange: name.clone(), source: source.without_url() };
         let response = self.request(exchange, token)?.send().await.map_err(transport)?;
         let status = response.status();
         let headers = response.headers().clone();

@@ -268,12 +268,18 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
         let body = br#"{"code":"service_overload","message":"m","additional_data":{"retry_after":"49"}}"#;
-        assert_eq!(NotionError::from_answer("GET /x", 529, &headers, body).verdict(), Verdict::Wait(Duration::from_secs(7)));
+        assert_eq!(
+            NotionError::from_answer("GET /x", 529, &headers, body).verdict(),
+            Verdict::Wait(Duration::from_secs(7))
+        );
     }
 
     #[test]
     fn a_rejected_cursor_is_known_by_its_message() {
-        let error = answer(400, r#"{"code":"validation_error","message":"The start_cursor provided is invalid: 4d49","request_id":"r-1"}"#);
+        let error = answer(
+            400,
+            r#"{"code":"validation_error","message":"The start_cursor provided is invalid: 4d49","request_id":"r-1"}"#,
+        );
         assert!(error.is_rejected_cursor());
         assert!(Failure::from(error).describe().contains("request id r-1"));
         assert!(!answer(400, r#"{"code":"validation_error","message":"body failed"}"#).is_rejected_cursor());

@@ -38,7 +38,9 @@ pub enum PageError {
         id: String,
     },
     /// A field that every full page has is missing or unreadable.
-    #[error("page {id} came without a readable {field} (a partial object: the connection may lack the capability to read content)")]
+    #[error(
+        "page {id} came without a readable {field} (a partial object: the connection may lack the capability to read content)"
+    )]
     Partial {
         /// The page's id, as far as known.
         id: String,

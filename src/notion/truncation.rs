@@ -50,7 +50,8 @@ fn is_cut(kind: &str, property: &Entries<'_>) -> serde_json::Result<bool> {
         "title" | "rich_text" => {
             let mut mentions = 0;
             for element in elements() {
-                let is_mention = Entries::of(element.get())?.read::<String>("type").is_some_and(|kind| kind == "mention");
+                let is_mention =
+                    Entries::of(element.get())?.read::<String>("type").is_some_and(|kind| kind == "mention");
                 mentions += usize::from(is_mention);
             }
             mentions >= REFERENCES_SHOWN
@@ -77,12 +78,18 @@ mod tests {
     #[test]
     fn people_and_mentions_are_suspected_at_twenty_five() {
         let people = |count: usize| {
-            format!(r#"{{"Team":{{"id":"p","type":"people","people":[{}]}}}}"#, vec![r#"{"object":"user"}"#; count].join(","))
+            format!(
+                r#"{{"Team":{{"id":"p","type":"people","people":[{}]}}}}"#,
+                vec![r#"{"object":"user"}"#; count].join(",")
+            )
         };
         assert!(cut(&people(24)).is_empty());
         assert_eq!(cut(&people(25)), ["p"]);
         let mentions = |count: usize| {
-            format!(r#"{{"Notes":{{"id":"n","type":"rich_text","rich_text":[{}]}}}}"#, vec![r#"{"type":"mention"}"#; count].join(","))
+            format!(
+                r#"{{"Notes":{{"id":"n","type":"rich_text","rich_text":[{}]}}}}"#,
+                vec![r#"{"type":"mention"}"#; count].join(",")
+            )
         };
         assert!(cut(&mentions(24)).is_empty());
         assert_eq!(cut(&mentions(25)), ["n"]);

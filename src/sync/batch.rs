@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn a_batch_cut_within_a_page_justifies_only_the_page_before() {
         let mut batcher = Batcher::new(STATEMENT_OVERHEAD_BYTES + 250);
-        let reached = |minute: i64| Position { stretch: 0, created_from: Some(Timestamp::from_second(minute * 60).unwrap()) };
+        let reached =
+            |minute: i64| Position { stretch: 0, created_from: Some(Timestamp::from_second(minute * 60).unwrap()) };
         assert!(batcher.push(row(1, 1, 100)).is_none());
         batcher.reached(reached(1));
         assert!(batcher.push(row(2, 2, 100)).is_none());

@@ -99,12 +99,14 @@ impl Engine<'_> {
         let database = self.database;
         match self.notion.database(database.id, self.run).await {
             Ok(info) if info.in_trash => {
-                let message = format!("database {} ({}) lies in Notion's trash; nothing was marked", database.name, database.id);
+                let message =
+                    format!("database {} ({}) lies in Notion's trash; nothing was marked", database.name, database.id);
                 Err(Failure::new(FailureClass::SourceAccessLost, message).into())
             }
             Ok(info) => Ok(info.data_sources),
             Err(error) if error.is_not_found() || error.is_forbidden() => {
-                let message = format!("database {} ({}) is not visible, nothing was marked: {error}", database.name, database.id);
+                let message =
+                    format!("database {} ({}) is not visible, nothing was marked: {error}", database.name, database.id);
                 Err(Failure::new(FailureClass::SourceAccessLost, message).into())
             }
             Err(error) => Err(error.into()),
@@ -282,7 +284,8 @@ impl<'a> SourceWalk<'a> {
         let mut latest_edit = None;
         let mut stopped = None;
         for (index, stretch) in planned.stretches.iter().enumerate() {
-            let walk = self.walk_stretch(index, stretch, planned, settled, merger, &mut batcher, &mut latest_edit).await;
+            let walk =
+                self.walk_stretch(index, stretch, planned, settled, merger, &mut batcher, &mut latest_edit).await;
             match walk {
                 Ok(()) => batcher.reached(Position { stretch: index + 1, created_from: None }),
                 Err(near @ Stop::DeadlineNear { .. }) => {
@@ -332,10 +335,10 @@ impl<'a> SourceWalk<'a> {
             let Some(page) = page? else { return Ok(()) };
             let position = Position { stretch: index, created_from: page.position };
             self.totals.pages_read += page.new_rows as u64;
-            engine.run.progress.tell(&ProgressEvent::PagesRead {
-                data_source_id: self.source.id,
-                pages_read: self.totals.pages_read,
-            });
+            engine
+                .run
+                .progress
+                .tell(&ProgressEvent::PagesRead { data_source_id: self.source.id, pages_read: self.totals.pages_read });
             self.take_rows(page, walker.partition(), settled, merger, batcher, latest_edit).await?;
             batcher.reached(position);
         }
@@ -429,7 +432,8 @@ impl<'a> SourceWalk<'a> {
         } else {
             let stored = self.engine.watermarks.store(&next, &merger.sent.keys(), &run, &mut self.warnings).await;
             if stored? == Stored::AlreadyFurther {
-                self.warnings.push("another run was faster: the stored watermark is later and was left alone".to_owned());
+                self.warnings
+                    .push("another run was faster: the stored watermark is later and was left alone".to_owned());
             }
         }
         *watermark = next;
@@ -465,7 +469,8 @@ impl<'a> SourceWalk<'a> {
             Ok(_) => Ok(()),
             Err(failure) if failure.class() == FailureClass::DeadlineExceeded => {
                 self.resume = None;
-                self.warnings.push("there was no time left to store the position; the next run repeats this one".to_owned());
+                self.warnings
+                    .push("there was no time left to store the position; the next run repeats this one".to_owned());
                 Ok(())
             }
             Err(failure) => Err(failure.into()),

@@ -48,7 +48,9 @@ pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Resul
         match read_items(notion, page, &property, run).await {
             Ok((items, complete)) => {
                 if !complete {
-                    hydration.warnings.push(format!("{context} has more than {} items; the rest was left out", items.len()));
+                    hydration
+                        .warnings
+                        .push(format!("{context} has more than {} items; the rest was left out", items.len()));
                 }
                 let TruncatedProperty { id, name, kind } = property;
                 properties.insert(id, Hydrated { name, kind, complete, items });

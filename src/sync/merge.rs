@@ -115,7 +115,9 @@ fn count(written: &mut Written, rows: &[EncodedRow], answer: &databricks::Rows) 
     let sent = rows.len() as u64;
     let Some(counts) = answer.merge_counts() else {
         let statement_id = answer.statement_id();
-        written.warnings.push(format!("statement {statement_id} succeeded without counts; {sent} rows count as unchanged"));
+        written
+            .warnings
+            .push(format!("statement {statement_id} succeeded without counts; {sent} rows count as unchanged"));
         written.unchanged += sent;
         return Ok(());
     };
@@ -128,7 +130,13 @@ fn count(written: &mut Written, rows: &[EncodedRow], answer: &databricks::Rows) 
         );
         return Err(Failure::new(FailureClass::RowCountMismatch, message));
     };
-    info!(inserted = counts.inserted, updated = counts.updated, unchanged, statement_id = answer.statement_id(), "merged");
+    info!(
+        inserted = counts.inserted,
+        updated = counts.updated,
+        unchanged,
+        statement_id = answer.statement_id(),
+        "merged"
+    );
     written.inserted += counts.inserted;
     written.updated += counts.updated;
     written.unchanged += unchanged;
@@ -156,6 +164,7 @@ fn halves(
 /// The failure of a row that no statement can carry.
 pub(super) fn too_large(rows: &[EncodedRow], bytes: usize, reason: &str) -> Failure {
     let page = rows.first().map_or_else(String::new, |row| row.page_id.to_string());
-    let message = format!("page {page} needs a statement of {bytes} bytes, at most {MAX_BODY_BYTES} can be sent: {reason}");
+    let message =
+        format!("page {page} needs a statement of {bytes} bytes, at most {MAX_BODY_BYTES} can be sent: {reason}");
     Failure::new(FailureClass::RowTooLarge, message)
 }

@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn an_unfinished_full_refresh_goes_on_with_its_own_start_whoever_asks() {
-        let rest = vec![Stretch { created_from: Some(at("2024-01-01T00:00:00Z")), ..Stretch::whole(Partition::Default) }];
+        let rest =
+            vec![Stretch { created_from: Some(at("2024-01-01T00:00:00Z")), ..Stretch::whole(Partition::Default) }];
         let resume = Resume::new(None, at("2026-11-22T12:00:30Z"), rest.clone(), true);
         let row = stored(Some("2026-11-20T00:00:00Z"), Some(resume));
         for full_refresh in [false, true] {

@@ -56,8 +56,13 @@ pub fn fingerprint(row: &Row) -> String {
     let flags = [row.is_archived, row.in_trash].map(u8::from);
     let hydrated = row.hydrated_properties.as_deref().unwrap_or("\u{0}");
     let source = row.data_source_id.uuid();
-    let parts: [&[u8]; 5] =
-        [row.payload_sha256.as_bytes(), hydrated.as_bytes(), &flags, source.as_bytes(), row.database_name.as_str().as_bytes()];
+    let parts: [&[u8]; 5] = [
+        row.payload_sha256.as_bytes(),
+        hydrated.as_bytes(),
+        &flags,
+        source.as_bytes(),
+        row.database_name.as_str().as_bytes(),
+    ];
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);

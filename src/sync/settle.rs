@@ -55,7 +55,7 @@ impl Settled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{PageId, DataSourceId, DatabaseId, DatabaseName};
+    use crate::ids::{DataSourceId, DatabaseId, DatabaseName, PageId};
 
     fn row(title: &str, edited: &str) -> Row {
         let id = "27a5d30a-1728-4a1e-a788-71341f22fb97";

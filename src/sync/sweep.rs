@@ -46,7 +46,9 @@ pub(super) async fn sweep(
 ) -> Result<(), Stop> {
     let ids: Vec<DataSourceId> = sources.iter().map(|source| source.id).collect();
     let loaded = engine.watermarks.load(engine.database, &ids, engine.run).await?;
-    if let Some(source) = ids.iter().find(|id| loaded.watermarks.get(id).is_none_or(|found| found.row.synced_through.is_none())) {
+    if let Some(source) =
+        ids.iter().find(|id| loaded.watermarks.get(id).is_none_or(|found| found.row.synced_through.is_none()))
+    {
         let warning = format!("data source {source} was never synced to its end; it is swept after that");
         warn!(warning, "sweep");
         report.warnings.push(warning);
@@ -102,7 +104,8 @@ async fn settle(
         let verdict = match classifier.classify(difference).await {
             Ok(verdict) => verdict,
             Err(near @ Stop::DeadlineNear { .. }) => {
-                let still_possible = differences[index..].iter().filter(|left| left.side != Side::MissingInTable).count();
+                let still_possible =
+                    differences[index..].iter().filter(|left| left.side != Side::MissingInTable).count();
                 if limit.is_some_and(|limit| (found.removals.len() + still_possible) as u64 > limit) {
                     return Err(near);
                 }
@@ -113,8 +116,12 @@ async fn settle(
         };
         match verdict {
             Verdict::Removed(reason, in_trash) => {
-                let removal =
-                    Removal { page_id: difference.page_id, database_id: engine.database.id, removal_reason: reason, in_trash };
+                let removal = Removal {
+                    page_id: difference.page_id,
+                    database_id: engine.database.id,
+                    removal_reason: reason,
+                    in_trash,
+                };
                 found.removals.push((removal, difference.data_source_id));
                 if limit.is_some_and(|limit| found.removals.len() as u64 > limit) {
                     return Err(refused(engine, limit.unwrap_or_default(), differences).into());
@@ -124,7 +131,9 @@ async fn settle(
                 let encoded = EncodedRow::encode(&row)?;
                 let bytes = encoded.body_bytes + STATEMENT_OVERHEAD_BYTES;
                 if bytes > MAX_BODY_BYTES {
-                    return Err(super::merge::too_large(std::slice::from_ref(&encoded), bytes, "it is too large").into());
+                    return Err(
+                        super::merge::too_large(std::slice::from_ref(&encoded), bytes, "it is too large").into()
+                    );
                 }
                 if let Some(batch) = batcher.push(encoded) {
                     merger.send(batch).await?;
@@ -132,7 +141,10 @@ async fn settle(
             }
             Verdict::Nothing => {}
         }
-        engine.run.progress.tell(&ProgressEvent::Classified { checked: index as u64 + 1, of: differences.len() as u64 });
+        engine
+            .run
+            .progress
+            .tell(&ProgressEvent::Classified { checked: index as u64 + 1, of: differences.len() as u64 });
     }
     if let Some(batch) = batcher.finish() {
         merger.send(batch).await?;

@@ -156,7 +156,9 @@ impl<'a> Walker<'a> {
             let row = match PageRow::read(text) {
                 Ok(row) => row,
                 Err(PageError::NotAPage { object, id }) if object == "data_source" => {
-                    self.warnings.push(format!("a wiki's data source ({id}) stood among the rows; it is no page and was left out"));
+                    self.warnings.push(format!(
+                        "a wiki's data source ({id}) stood among the rows; it is no page and was left out"
+                    ));
                     continue;
                 }
                 Err(error) => return Err(self.unreadable(&error, page.request_id.as_deref()).into()),
@@ -235,7 +237,8 @@ impl<'a> Walker<'a> {
     fn restart_after_rejected_cursor(&mut self, error: &NotionError) -> Result<(), Failure> {
         self.cursor_restarts += 1;
         if self.cursor_restarts > MAX_CURSOR_RESTARTS {
-            let message = format!("{}: its cursor was rejected {} times, last: {error}", self.described(), self.cursor_restarts);
+            let message =
+                format!("{}: its cursor was rejected {} times, last: {error}", self.described(), self.cursor_restarts);
             return Err(Failure::new(FailureClass::CursorRejected, message));
         }
         debug!(data_source = %self.data_source_id, restarts = self.cursor_restarts, "cursor rejected; restarting the stretch");
@@ -270,7 +273,8 @@ impl<'a> Walker<'a> {
 
     fn failed(&self, error: NotionError) -> Stop {
         if error.is_not_found() || error.is_forbidden() {
-            let message = format!("data source {} is not visible any more, nothing was marked: {error}", self.data_source_id);
+            let message =
+                format!("data source {} is not visible any more, nothing was marked: {error}", self.data_source_id);
             return Failure::new(FailureClass::SourceAccessLost, message).into();
         }
         Stop::from(error).context(self.described())

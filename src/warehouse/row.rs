@@ -52,8 +52,9 @@ impl EncodedRow {
     /// # Errors
     /// `Internal` when the row can't be written as JSON, which would be a defect.
     pub fn encode(row: &Row) -> Result<Self, Failure> {
-        let json = serde_json::to_string(row)
-            .map_err(|error| Failure::new(FailureClass::Internal, format!("writing page {}", row.page_id)).caused_by(error))?;
+        let json = serde_json::to_string(row).map_err(|error| {
+            Failure::new(FailureClass::Internal, format!("writing page {}", row.page_id)).caused_by(error)
+        })?;
         let body_bytes = escaped_bytes(&json);
         Ok(Self { page_id: row.page_id, last_edited_time: row.last_edited_time, json, body_bytes })
     }

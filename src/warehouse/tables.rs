@@ -158,10 +158,7 @@ pub fn add_columns(name: &QualifiedName, definition: &TableDefinition, missing: 
 /// Gives an upgraded table the properties of a new one.
 #[must_use]
 pub fn set_properties(name: &QualifiedName, definition: &TableDefinition) -> Statement {
-    plain(
-        &format!("properties of {}", definition.name),
-        format!("ALTER TABLE {name} SET TBLPROPERTIES ({PROPERTIES})"),
-    )
+    plain(&format!("properties of {}", definition.name), format!("ALTER TABLE {name} SET TBLPROPERTIES ({PROPERTIES})"))
 }
 
 fn plain(purpose: &str, text: String) -> Statement {

@@ -63,7 +63,9 @@ impl Cache {
         let put = match row.synced_through {
             None => put.condition_expression("attribute_not_exists(synced_through_ms)"),
             Some(at) => put
-                .condition_expression("attribute_not_exists(synced_through_ms) OR synced_through_ms <= :synced_through_ms")
+                .condition_expression(
+                    "attribute_not_exists(synced_through_ms) OR synced_through_ms <= :synced_through_ms",
+                )
                 .expression_attribute_values(":synced_through_ms", number(at.as_millisecond())),
         };
         match put.send().await {
@@ -125,10 +127,7 @@ fn read(item: &Item, database: &Database, source: DataSourceId) -> Result<Waterm
     let time = |name: &str| -> Result<Option<Timestamp>, Failure> {
         match item.get(name) {
             None => Ok(None),
-            Some(_) => text(item, name)
-                .and_then(|text| text.parse().ok())
-                .map(Some)
-                .ok_or_else(|| unreadable(name)),
+            Some(_) => text(item, name).and_then(|text| text.parse().ok()).map(Some).ok_or_else(|| unreadable(name)),
         }
     };
     let synced_through = time("synced_through")?;

@@ -84,11 +84,14 @@ impl Watermarks {
                             cached.insert(*source, watermark);
                         }
                         Ok(None) => {
-                            warnings.push(format!("the cache has no watermark of data source {source}; the truth was read"));
+                            warnings.push(format!(
+                                "the cache has no watermark of data source {source}; the truth was read"
+                            ));
                         }
                         Err(failure) => {
                             is_cache_usable = false;
-                            let warning = format!("the cache could not be used, the truth was read: {}", failure.describe());
+                            let warning =
+                                format!("the cache could not be used, the truth was read: {}", failure.describe());
                             warn!(warning, "watermark cache");
                             warnings.push(warning);
                             break;
@@ -149,7 +152,8 @@ impl Watermarks {
     pub async fn store_in_cache(&self, watermark: &Watermark, run: &Run, warnings: &mut Vec<String>) {
         let Some(cache) = &self.cache else { return };
         if let Err(failure) = cache.store(watermark, run).await {
-            let warning = format!("the cache was not updated, the next run reads more than it must: {}", failure.describe());
+            let warning =
+                format!("the cache was not updated, the next run reads more than it must: {}", failure.describe());
             warn!(warning, "watermark cache");
             warnings.push(warning);
         }
@@ -159,7 +163,9 @@ impl Watermarks {
 /// The later of what cache and truth say. At equal times the cache's: it holds the recent rows as well.
 fn later(cached: Option<Watermark>, stored: Option<WatermarkRow>) -> Option<Watermark> {
     match (cached, stored) {
-        (Some(cached), Some(stored)) if stored.synced_through > cached.row.synced_through => Some(Watermark::from(stored)),
+        (Some(cached), Some(stored)) if stored.synced_through > cached.row.synced_through => {
+            Some(Watermark::from(stored))
+        }
         (Some(cached), _) => Some(cached),
         (None, stored) => stored.map(Watermark::from),
     }
@@ -187,7 +193,8 @@ mod tests {
     fn row(synced_through: Option<&str>) -> WatermarkRow {
         let id = "27a5d30a-1728-4a1e-a788-71341f22fb97";
         let source = DataSourceId::parse(id).unwrap();
-        let mut row = WatermarkRow::empty(DatabaseId::parse(id).unwrap(), &DatabaseName::parse("projects").unwrap(), source);
+        let mut row =
+            WatermarkRow::empty(DatabaseId::parse(id).unwrap(), &DatabaseName::parse("projects").unwrap(), source);
         row.synced_through = synced_through.map(|at| at.parse().unwrap());
         row
     }

@@ -32,7 +32,8 @@ impl Truth {
     /// # Errors
     /// `TableMissing` before `init-tables`; else what the statement failed with.
     pub async fn load(&self, database: &Database, run: &Run) -> Result<Vec<WatermarkRow>, Failure> {
-        let rows = self.databricks.execute(&watermarks_of(&self.tables, database.id), run).await.map_err(Failure::from)?;
+        let rows =
+            self.databricks.execute(&watermarks_of(&self.tables, database.id), run).await.map_err(Failure::from)?;
         read_watermarks(&rows, database.id, &database.name)
     }
 

@@ -124,7 +124,9 @@ impl<'w> Demo<'w> {
         let aws = self.stack.aws().endpoint_url().to_owned();
         for line in [
             format!("Notion      {notion}  an emulator of the API, with a seeded workspace"),
-            format!("Databricks  {databricks}  the Statement Execution API in front of Spark SQL (Sail), on Delta tables"),
+            format!(
+                "Databricks  {databricks}  the Statement Execution API in front of Spark SQL (Sail), on Delta tables"
+            ),
             format!("AWS         {aws}  ministack: DynamoDB and Secrets Manager"),
             format!("Files       {}", self.folder.display()),
             format!(

@@ -36,8 +36,19 @@ pub(super) struct Run {
 }
 
 pub(super) const HEADER: [&str; 13] = [
-    "database", "outcome", "mode", "Notion requests", "read", "inserted", "updated", "unchanged", "removed", "read in full",
-    "statements", "page MERGEs", "seconds",
+    "database",
+    "outcome",
+    "mode",
+    "Notion requests",
+    "read",
+    "inserted",
+    "updated",
+    "unchanged",
+    "removed",
+    "read in full",
+    "statements",
+    "page MERGEs",
+    "seconds",
 ];
 /// The columns of [`HEADER`] that hold text.
 pub(super) const TEXT_COLUMNS: usize = 3;

@@ -72,7 +72,8 @@ impl Demo<'_> {
     }
 
     async fn first_sync(&mut self) -> Result<(), DemoError> {
-        self.screen.heading("First sync: cargo lambda invoke notion-sync-lambda --data-file events/sync-<database>.json")?;
+        self.screen
+            .heading("First sync: cargo lambda invoke notion-sync-lambda --data-file events/sync-<database>.json")?;
         let runs = self.sync_all().await?;
         for (run, database) in runs.iter().zip(self.stack.databases()) {
             let id = &database.database_id;
@@ -88,7 +89,10 @@ impl Demo<'_> {
         for run in self.sync_all().await? {
             let (statements, tokens) = (run.statements.len(), run.token_requests);
             promise(statements == 0 && tokens == 0, || {
-                format!("{}: {statements} statements, {tokens} token requests in a run without changes", run.report.database)
+                format!(
+                    "{}: {statements} statements, {tokens} token requests in a run without changes",
+                    run.report.database
+                )
             })?;
         }
         Ok(())
@@ -98,7 +102,8 @@ impl Demo<'_> {
         let pages = self.pages(CHANGED);
         self.stack.notion().workspace(|workspace| {
             for place in EDITED.into_iter().chain([EDITED_AND_ARCHIVED]) {
-                let edit = RowEdit::new().set("Status", Value::status("Done")).set("Note", Value::text("Closed today “✓”"));
+                let edit =
+                    RowEdit::new().set("Status", Value::status("Done")).set("Note", Value::text("Closed today “✓”"));
                 workspace.edit_row(&pages[place], edit)?;
             }
             workspace.archive(&pages[EDITED_AND_ARCHIVED])
@@ -137,8 +142,12 @@ impl Demo<'_> {
         self.show(&runs)?;
         runs.iter().try_for_each(all_complete)?;
         let (moved_in, unseen) = (runs[2].report.pages_inserted, runs[0].statements.len());
-        promise(unseen == 0, || format!("the sync before the sweep sent {unseen} statements, though it can't see a change"))?;
-        promise(moved_in == 1, || format!("the sweep of the actions took {moved_in} rows in, not the one that was moved there"))?;
+        promise(unseen == 0, || {
+            format!("the sync before the sweep sent {unseen} statements, though it can't see a change")
+        })?;
+        promise(moved_in == 1, || {
+            format!("the sweep of the actions took {moved_in} rows in, not the one that was moved there")
+        })?;
         let (removed, expected) = (runs[1].report.pages_removed, TRASHED.len() + 2);
         promise(removed == expected as u64, || format!("the sweep marked {removed} rows as removed, not {expected}"))
     }
@@ -165,7 +174,14 @@ impl Demo<'_> {
             rows.push(cells.chain(counts.map(|count| count.to_string())).collect());
             differences.extend(found.differences.into_iter().map(|text| format!("{}: {text}", database.name)));
         }
-        let header = ["database", "marked as removed", "rows in Notion", "live rows in the table", "of these archived", "differences"];
+        let header = [
+            "database",
+            "marked as removed",
+            "rows in Notion",
+            "live rows in the table",
+            "of these archived",
+            "differences",
+        ];
         self.screen.table(&header, &rows, 2)?;
         promise(differences.is_empty(), || {
             let shown = differences.iter().take(DIFFERENCES_SHOWN).cloned().collect::<Vec<_>>().join("\n  ");

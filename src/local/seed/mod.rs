@@ -140,7 +140,8 @@ pub fn fill(workspace: &mut Workspace, now: Timestamp) -> Result<Vec<SeededDatab
 
 /// Tells Notion's schema where the relations lead.
 fn relate(workspace: &mut Workspace, databases: &[SeededDatabase]) -> Result<(), WorkspaceError> {
-    let all_sources = || databases.iter().flat_map(|database| database.data_sources.iter().map(move |source| (database, source)));
+    let all_sources =
+        || databases.iter().flat_map(|database| database.data_sources.iter().map(move |source| (database, source)));
     for plan in &PLANS {
         let made = all_sources().find(|(_, source)| source.name == plan.data_source);
         for (property, target) in plan.relations {

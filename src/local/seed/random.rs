@@ -9,9 +9,9 @@ pub(super) struct Choices {
 impl Choices {
     /// The stream that belongs to a text.
     pub(super) fn about(text: &str) -> Self {
-        let hash = text.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-        });
+        let hash = text
+            .bytes()
+            .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3));
         Self { state: hash }
     }
 

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 
 use super::random::{Choices, id_of};
-use super::{ACTION_COUNT, AUDIT_ACTION_COUNT, BUDGET_LINE_COUNT, PROGRAM_COUNT, PROJECT_COUNT, RISK_COUNT, Timeline, words};
+use super::{
+    ACTION_COUNT, AUDIT_ACTION_COUNT, BUDGET_LINE_COUNT, PROGRAM_COUNT, PROJECT_COUNT, RISK_COUNT, Timeline, words,
+};
 use crate::local::notion::{DateRange, File, NewRow, Person, Value};
 
 const MINUTES_PER_DAY: usize = 24 * 60;
@@ -192,8 +194,11 @@ pub(super) fn audit_action(number: usize, timeline: &Timeline) -> NewRow {
         .set("Project", Value::relation([page_id("projects", project)]))
         .set("Severity", Value::select(choices.one(&words::PRIORITIES)))
         .set("Auditor", people(choices, 1))
-        .set("Evidence", Value::Files(vec![File::External {
-            name: "minutes".to_owned(),
-            url: format!("https://intranet.example.com/minutes/{number}"),
-        }]))
+        .set(
+            "Evidence",
+            Value::Files(vec![File::External {
+                name: "minutes".to_owned(),
+                url: format!("https://intranet.example.com/minutes/{number}"),
+            }]),
+        )
 }

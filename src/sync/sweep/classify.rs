@@ -51,13 +51,17 @@ impl<'a> Classifier<'a> {
             return Ok(Verdict::Removed(RemovalReason::DataSourceRemoved, false));
         }
         let engine = self.engine;
-        let removed = |reason, in_trash| if is_live_in_table { Verdict::Removed(reason, in_trash) } else { Verdict::Nothing };
+        let removed =
+            |reason, in_trash| if is_live_in_table { Verdict::Removed(reason, in_trash) } else { Verdict::Nothing };
         let text = match engine.notion.page(difference.page_id, engine.run).await {
             Ok(text) => text,
             Err(error) if error.is_not_found() => return Ok(removed(RemovalReason::Gone, false)),
-            Err(error) => return Err(Stop::from(error).context(format!("page {}, nothing was marked", difference.page_id))),
+            Err(error) => {
+                return Err(Stop::from(error).context(format!("page {}, nothing was marked", difference.page_id)));
+            }
         };
-        let page = PageRow::read(text).map_err(|error| Failure::new(FailureClass::PageUnreadable, error.to_string()))?;
+        let page =
+            PageRow::read(text).map_err(|error| Failure::new(FailureClass::PageUnreadable, error.to_string()))?;
         if page.in_trash {
             return Ok(removed(RemovalReason::Trashed, true));
         }

@@ -69,7 +69,9 @@ impl MinuteSplit {
         let from = part.from.unwrap_or(lowest.min(self.minute));
         let to = part.to.unwrap_or_else(|| next_minute(highest.max(now)));
         let median = self.shown.get(self.shown.len() / 2).copied().unwrap_or(from);
-        let middle = from.saturating_add(SignedDuration::from_secs(to.duration_since(from).as_secs() / 2)).map_or(from, floor_minute);
+        let middle = from
+            .saturating_add(SignedDuration::from_secs(to.duration_since(from).as_secs() / 2))
+            .map_or(from, floor_minute);
         let cut = [median, middle].into_iter().find(|cut| *cut > from && *cut < to).ok_or(Unsplittable)?;
         self.parts.push(Part { from: Some(cut), to: part.to });
         self.parts.push(Part { from: part.from, to: Some(cut) });
