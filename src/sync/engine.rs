@@ -8,7 +8,7 @@ use super::hydrate::hydrate;
 use super::merge::{Merger, too_large};
 use super::plan::{Plan, plan};
 use super::row::row;
-use super::settle::Settled;
+use super::settle::{Noted, Settled};
 use super::sweep;
 use super::walk::{WalkedPage, Walker};
 use super::{Stop, SyncConfig};
@@ -156,23 +156,31 @@ impl Engine<'_> {
         report: &mut Report,
     ) -> Result<(), Stop> {
         match sweep::sweep(self, sources, allow_removals, report).await {
-            Ok(()) => Ok(()),
-            Err(failed @ Stop::Failed(_)) => Err(failed),
             Err(Stop::DeadlineNear { retry_after }) => {
                 near_deadline(report, retry_after);
-                self.remember_pending_sweep(sources, report).await
+                let pending = Resume::pending_sweep(self.run.clock.now());
+                for source in &mut report.data_sources {
+                    source.resume = serde_json::to_value(&pending).ok();
+                }
+                Ok(())
             }
+            Err(Stop::Failed(failure)) => {
+                if failure.class() == FailureClass::RemovalShareExceeded {
+                    self.drop_pending_sweep(sources, report).await?;
+                }
+                Err(failure.into())
+            }
+            done => done,
         }
     }
 
-    /// The walk is done and proven, the sweep is not: the next run of this database does it.
-    async fn remember_pending_sweep(&self, sources: &[DataSourceRef], report: &mut Report) -> Result<(), Stop> {
+    /// The guard refused: a person decides. Until then incremental runs go on without asking again.
+    async fn drop_pending_sweep(&self, sources: &[DataSourceRef], report: &mut Report) -> Result<(), Stop> {
         let run = self.run.with_deadline(self.run.deadline.for_storing());
         let ids: Vec<DataSourceId> = sources.iter().map(|source| source.id).collect();
         let loaded = self.watermarks.load(self.database, &ids, &run).await?;
-        for mut watermark in loaded.watermarks.into_values() {
-            let resume = Resume::new(None, self.run.clock.now(), Vec::new(), true);
-            watermark.row.resume = Some(resume.to_text()?);
+        for mut watermark in loaded.watermarks.into_values().filter(|watermark| sweep::owes_only_a_sweep(&watermark.row)) {
+            watermark.row.resume = None;
             self.watermarks.store(&watermark, &[], &run, &mut report.warnings).await?;
         }
         Ok(())
@@ -223,6 +231,8 @@ struct SourceWalk<'a> {
     watermark_before: Option<Timestamp>,
     resume: Option<Resume>,
     warnings: Vec<String>,
+    /// The cache's row, as long as the cache remembers rows that this run may be about to overwrite.
+    remembering: Option<WatermarkRow>,
 }
 
 /// How a walk over all stretches of a plan ended.
@@ -245,6 +255,7 @@ impl<'a> SourceWalk<'a> {
             watermark_before: watermark.row.synced_through,
             resume: None,
             warnings: Vec::new(),
+            remembering: None,
         }
     }
 
@@ -260,6 +271,10 @@ impl<'a> SourceWalk<'a> {
     /// Walks a plan to its end and advances the watermark, or stores where the next run goes on.
     async fn carry_out(&mut self, planned: &Plan, watermark: &mut Watermark) -> Result<(), Stop> {
         let known = if planned.mode == Mode::Incremental { watermark.recent.clone() } else { RecentRows::new() };
+        self.remembering = (!watermark.recent.is_empty()).then(|| watermark.row.clone());
+        if planned.mode == Mode::FullRefresh {
+            self.forget_recent_rows().await;
+        }
         let mut settled = Settled::new(known, planned.target);
         let mut merger = Merger::new(self.engine.databricks.clone(), self.engine.run);
         let progressed = self.walk_stretches(planned, &mut settled, &mut merger).await?;
@@ -361,9 +376,13 @@ impl<'a> SourceWalk<'a> {
             *latest_edit = (*latest_edit).max(Some(page_row.last_edited_time));
             let is_archived = page_row.is_archived.unwrap_or(partition == Partition::Archived);
             let row = row(page_row, engine.database, self.source.id, is_archived, hydration.properties)?;
-            if settled.is_known(&row) {
-                self.totals.pages_unchanged += 1;
-                continue;
+            match settled.note(&row) {
+                Noted::Known => {
+                    self.totals.pages_unchanged += 1;
+                    continue;
+                }
+                Noted::Overwrites => self.forget_recent_rows().await,
+                Noted::New => {}
             }
             let encoded = EncodedRow::encode(&row)?;
             let bytes = encoded.body_bytes + STATEMENT_OVERHEAD_BYTES;
@@ -379,6 +398,16 @@ impl<'a> SourceWalk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The table is about to hold another version of a row than the cache remembers. Should this run end before it can say
+    /// so, the next one must not take the old version for known, if that is what Notion shows then: so the cache forgets
+    /// first.
+    async fn forget_recent_rows(&mut self) {
+        if let Some(row) = self.remembering.take() {
+            let forgetful = Watermark { row, recent: RecentRows::new() };
+            self.engine.watermarks.store_in_cache(&forgetful, self.engine.run, &mut self.warnings).await;
+        }
     }
 
     /// A failed run leaves no MERGE behind unattended; its own failure comes second to the one at hand.
@@ -416,10 +445,12 @@ impl<'a> SourceWalk<'a> {
     ) -> Result<(), Stop> {
         let run = self.engine.run.with_deadline(self.engine.run.deadline.for_storing());
         let is_full = planned.mode == Mode::FullRefresh;
+        let owed_sweep = planned.sweep.then(|| Resume::pending_sweep(planned.started_at));
         let next = Watermark {
             row: WatermarkRow {
                 synced_through: Some(planned.target),
-                resume: None,
+                // Cleared by the sweep itself: whatever ends this run before that, the next one does it.
+                resume: owed_sweep.map(|resume| resume.to_text()).transpose()?,
                 last_full_refresh_at: if is_full { Some(run.clock.now()) } else { watermark.row.last_full_refresh_at },
                 ..watermark.row.clone()
             },

@@ -17,11 +17,11 @@ use super::merge::Merger;
 use super::{Engine, Stop};
 use crate::databricks::MAX_BODY_BYTES;
 use crate::failure::{Failure, FailureClass};
-use crate::ids::{DataSourceId, PageId};
+use crate::ids::DataSourceId;
 use crate::notion::DataSourceRef;
 use crate::progress::ProgressEvent;
 use crate::report::{DataSourceReport, Mode, Report, Totals};
-use crate::warehouse::{Difference, EncodedRow, Removal, Side, Tables, merge_removals};
+use crate::warehouse::{Difference, EncodedRow, Removal, Side, Tables, WatermarkRow, merge_removals};
 use crate::watermark::Loaded;
 
 /// Below this number of live rows a share says nothing: one row of five is 20 % (DESIGN §4, small print).
@@ -45,7 +45,7 @@ pub(super) async fn sweep(
     report: &mut Report,
 ) -> Result<(), Stop> {
     let ids: Vec<DataSourceId> = sources.iter().map(|source| source.id).collect();
-    let loaded = engine.watermarks.load(engine.database, &ids, engine.run).await?;
+    let mut loaded = engine.watermarks.load(engine.database, &ids, engine.run).await?;
     if let Some(source) =
         ids.iter().find(|id| loaded.watermarks.get(id).is_none_or(|found| found.row.synced_through.is_none()))
     {
@@ -57,6 +57,7 @@ pub(super) async fn sweep(
     let listed = listing::list(engine, sources, report).await?;
     let (differences, live_rows) = listing::compare(engine, listed).await?;
     info!(differences = differences.len(), live_rows, "the listing was compared with the table");
+    forget(engine, &mut loaded, &differences, report).await;
     let limit = removal_limit(engine.config.max_removed_share, live_rows, allow_removals);
     let mut merger = Merger::new(engine.databricks.clone(), engine.run);
     let settled = settle(engine, &ids, &differences, limit, &mut merger).await;
@@ -70,6 +71,20 @@ pub(super) async fn sweep(
     mark(engine, &mut found, report).await?;
     finish(engine, sources, loaded, &merger, found, stopped.is_none(), report).await?;
     stopped.map_or(Ok(()), Err)
+}
+
+/// The rows that the sweep is about to change are no longer known to the cache: should one come back as it was, it must be
+/// written again. The cache forgets first, whatever ends the sweep before its end.
+async fn forget(engine: &Engine<'_>, loaded: &mut Loaded, differences: &[Difference], report: &mut Report) {
+    for watermark in loaded.watermarks.values_mut() {
+        let remembered = watermark.recent.len();
+        for difference in differences {
+            watermark.recent.remove(&difference.page_id);
+        }
+        if watermark.recent.len() < remembered {
+            engine.watermarks.store_in_cache(watermark, engine.run, &mut report.warnings).await;
+        }
+    }
 }
 
 /// How many rows may be marked; `None` = any number.
@@ -179,8 +194,7 @@ async fn mark(engine: &Engine<'_>, found: &mut Found, report: &mut Report) -> Re
     Ok(())
 }
 
-/// Stores when the sweep ended, and proves the rows it wrote. A removed page is no longer known to the cache: should it
-/// come back unchanged, it must be written again.
+/// Stores when the sweep ended, and proves the rows it wrote.
 async fn finish(
     engine: &Engine<'_>,
     sources: &[DataSourceRef],
@@ -191,18 +205,14 @@ async fn finish(
     report: &mut Report,
 ) -> Result<(), Stop> {
     let run = engine.run.with_deadline(engine.run.deadline.for_storing());
-    let removed: Vec<PageId> = found.removals.iter().map(|(removal, _)| removal.page_id).collect();
     let mut keys = merger.sent.keys();
     let mut watermarks = loaded.watermarks;
     for source in sources {
         let Some(mut watermark) = watermarks.remove(&source.id) else { continue };
         let before = watermark.row.synced_through;
-        for page_id in &removed {
-            watermark.recent.remove(page_id);
-        }
         if is_complete {
             watermark.row.last_sweep_at = Some(run.clock.now());
-            if has_only_sweep_pending(&watermark.row) {
+            if owes_only_a_sweep(&watermark.row) {
                 watermark.row.resume = None;
             }
         }
@@ -214,7 +224,8 @@ async fn finish(
     Ok(())
 }
 
-fn has_only_sweep_pending(row: &crate::warehouse::WatermarkRow) -> bool {
+/// Whether nothing but a sweep is left of an unfinished run.
+pub(super) fn owes_only_a_sweep(row: &WatermarkRow) -> bool {
     let resume = row.resume.as_deref().and_then(|text| crate::watermark::Resume::parse(text).ok());
     resume.is_some_and(|resume| resume.stretches.is_empty())
 }

@@ -54,6 +54,12 @@ impl Resume {
         Self { version: VERSION, edited_since, started_at, stretches, sweep }
     }
 
+    /// Nothing is left to walk, but the sweep that ends a full walk begun at `started_at`.
+    #[must_use]
+    pub fn pending_sweep(started_at: Timestamp) -> Self {
+        Self::new(None, started_at, Vec::new(), true)
+    }
+
     /// Reads a stored position.
     ///
     /// # Errors
