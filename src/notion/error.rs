@@ -212,7 +212,10 @@ impl Judged for NotionError {
                     (_, None) => Verdict::Retry,
                 }
             }
-            // A 503 may name a wait too; it is still an overload that a smaller page can cure, so it uses up a try.
+            // An overload that a smaller page can cure: the wait is honoured, and yet it uses up a try.
+            Self::Api { status: 409 | 408 | 500 | 502 | 503 | 504, retry_after: Some(wait), .. } => {
+                Verdict::RetryAfter(*wait)
+            }
             Self::Api { status: 409 | 408 | 500 | 502 | 503 | 504, .. } => Verdict::Retry,
             Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
             _ => Verdict::Final,
