@@ -1,6 +1,6 @@
 //! The cache: one DynamoDB item per data source. May be lost, down or behind without harm; never moves back.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{RecentRows, Watermark};
 use crate::dynamodb::{Item, StateTable, integer, number, string, text};
@@ -12,6 +12,9 @@ use crate::warehouse::WatermarkRow;
 /// Bytes that the recent rows may take: DynamoDB's limit is 400 KB an item. Beyond it they are left out, and the next run
 /// merges some rows for nothing.
 const RECENT_ROWS_MAX_BYTES: usize = 350_000;
+
+/// A watermark further ahead than this was written by no clock that was merely wrong.
+const LARGEST_CLOCK_ERROR: SignedDuration = SignedDuration::from_hours(24);
 
 const SORT_KEY_PREFIX: &str = "watermark#";
 
@@ -31,10 +34,30 @@ impl Cache {
     /// Reads one data source's watermark; `None` = not there.
     ///
     /// # Errors
-    /// `DynamoDbUnavailable`, or `StoredStateUnreadable` when the item is not ours to read.
-    pub async fn load(&self, database: &Database, source: DataSourceId) -> Result<Option<Watermark>, Failure> {
-        let item = self.table.get(database.id, &sort_key(source)).await?;
-        item.map(|item| read(&item, database, source)).transpose()
+    /// `DynamoDbUnavailable`, or `StoredStateUnreadable` when the item is not ours to read, or lies in the future.
+    pub async fn load(
+        &self,
+        database: &Database,
+        source: DataSourceId,
+        now: Timestamp,
+    ) -> Result<Option<Watermark>, Failure> {
+        let Some(item) = self.table.get(database.id, &sort_key(source)).await? else { return Ok(None) };
+        let watermark = read(&item, database, source)?;
+        let latest = now.saturating_add(LARGEST_CLOCK_ERROR).unwrap_or(now);
+        if let Some(at) = watermark.row.synced_through.filter(|at| *at > latest) {
+            return Err(unreadable(&format!("its synced_through {at} lies in the future")));
+        }
+        Ok(Some(watermark))
+    }
+
+    /// Removes an item that can't be read.
+    ///
+    /// # Errors
+    /// `DynamoDbUnavailable`.
+    pub async fn remove(&self, database: &Database, source: DataSourceId) -> Result<(), Failure> {
+        let delete = self.table.client.delete_item().table_name(&self.table.name);
+        let delete = delete.key("pk", string(database.id)).key("sk", string(sort_key(source)));
+        delete.send().await.map(drop).map_err(|error| self.table.failure("DeleteItem", &error))
     }
 
     /// Reads all watermarks of a database, for people.

@@ -2,7 +2,8 @@
 //!
 //! The rule, decided in [`Watermarks::load`] and nowhere else: what the cache has is used without asking the warehouse; when
 //! it lacks a data source, is down or unreadable, the truth is read; with both at hand the later `synced_through` counts.
-//! The cache may be ahead, since a run that wrote nothing moves the cache alone. Neither ever moves back.
+//! The cache may be ahead, since a run that wrote nothing moves the cache alone. Neither ever moves back. An item that can't
+//! be read, or that claims a time no clock can explain, is removed: the truth takes its place.
 
 mod cache;
 mod resume;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use tracing::warn;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database, PageId};
 use crate::run::Run;
 use crate::warehouse::{ProofKey, WatermarkRow};
@@ -79,7 +80,7 @@ impl Watermarks {
             None => warnings.push("no cache is configured (WATERMARK_TABLE): each run starts the warehouse".to_owned()),
             Some(cache) => {
                 for source in sources {
-                    match cache.load(database, *source).await {
+                    match cache.load(database, *source, run.clock.now()).await {
                         Ok(Some(watermark)) => {
                             cached.insert(*source, watermark);
                         }
@@ -89,12 +90,16 @@ impl Watermarks {
                             ));
                         }
                         Err(failure) => {
-                            is_cache_usable = false;
+                            // What can't be read is no watermark: it goes, so that the next one can be put in its place.
+                            is_cache_usable = failure.class() == FailureClass::StoredStateUnreadable
+                                && cache.remove(database, *source).await.is_ok();
                             let warning =
                                 format!("the cache could not be used, the truth was read: {}", failure.describe());
                             warn!(warning, "watermark cache");
                             warnings.push(warning);
-                            break;
+                            if !is_cache_usable {
+                                break;
+                            }
                         }
                     }
                 }
