@@ -126,7 +126,7 @@ WHEN NOT MATCHED THEN INSERT (database_id, data_source_id, database_name, synced
     })
 }
 
-/// Reads the rows of one database.
+/// Reads the rows of one database. A row of an older version of the table, which knew no data sources, says nothing of any.
 #[must_use]
 pub fn watermarks_of(tables: &Tables, database_id: DatabaseId) -> Statement {
     Statement {
@@ -135,7 +135,7 @@ pub fn watermarks_of(tables: &Tables, database_id: DatabaseId) -> Statement {
             "SELECT data_source_id, unix_millis(synced_through) AS synced_through, \
              unix_millis(last_edited_time) AS last_edited_time, resume, \
              unix_millis(last_full_refresh_at) AS last_full_refresh_at, unix_millis(last_sweep_at) AS last_sweep_at \
-             FROM {} WHERE database_id = :database_id",
+             FROM {} WHERE database_id = :database_id AND data_source_id IS NOT NULL",
             tables.watermarks
         ),
         parameters: vec![Parameter::string("database_id", database_id.to_string())],
