@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
@@ -148,12 +149,13 @@ pub struct Failure {
     class: FailureClass,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
+    retry_after: Option<Duration>,
 }
 
 impl Failure {
     /// A failure of `class`; `message` says what failed and names the thing at fault.
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), source: None }
+        Self { class, message: message.into(), source: None, retry_after: None }
     }
 
     /// The same with its cause, which is shown after the message.
@@ -168,6 +170,18 @@ impl Failure {
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
         self
+    }
+
+    /// The same with the wait that a server asked for, where the deadline came before its end.
+    #[must_use]
+    pub fn waiting(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
+    }
+
+    /// The wait that a server asked for, if that is what ended the work.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// The class.

@@ -326,6 +326,7 @@ impl From<DatabricksError> for Failure {
         let class = error.class();
         let message = error.to_string();
         match error {
+            DatabricksError::DeadlineNear { retry_after } => Self::new(class, message).waiting(retry_after),
             DatabricksError::Transport { source, .. } => Self::new(class, message).caused_by(source),
             DatabricksError::GivenUp { source, .. } => match *source {
                 DatabricksError::Transport { source, .. } => Self::new(class, message).caused_by(source),

@@ -51,7 +51,7 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         // A statement that the deadline cut short is no failure of the run.
         if failure.class() == FailureClass::DeadlineExceeded {
-            return Self::DeadlineNear { retry_after: None };
+            return Self::DeadlineNear { retry_after: failure.retry_after() };
         }
         Self::Failed(failure)
     }
