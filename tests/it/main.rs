@@ -4,6 +4,11 @@ mod support;
 
 mod cap;
 mod cursor;
+mod hydrate;
 mod proof;
+mod resume;
+mod schema_upgrade;
+mod simulation;
 mod sweep;
 mod sync;
+mod watermark;

@@ -34,9 +34,11 @@ pub(crate) async fn read(
         let [page_id, source, payload, hydrated, edited, archived, trash, reason, removed, run]: [Option<String>; 10] =
             cells.try_into().unwrap();
         let is_true = |cell: Option<String>| cell.as_deref() == Some("true");
-        let edited = jiff::Timestamp::from_millisecond(edited.unwrap().parse().unwrap()).unwrap();
+        let edited = edited.map_or(0, |millis| millis.parse().unwrap());
+        let edited = jiff::Timestamp::from_millisecond(edited).unwrap();
         let row = TableRow {
-            data_source_id: source.unwrap(),
+            // Rows of an older version of the table have none.
+            data_source_id: source.unwrap_or_default(),
             payload: payload.unwrap(),
             hydrated_properties: hydrated,
             last_edited_time: format!("{edited:.3}"),
@@ -44,7 +46,7 @@ pub(crate) async fn read(
             in_trash: is_true(trash),
             removal_reason: reason,
             is_removed: is_true(removed),
-            sync_run_id: run.unwrap(),
+            sync_run_id: run.unwrap_or_default(),
         };
         let page_id = page_id.unwrap();
         assert!(rows.insert(page_id.clone(), row).is_none(), "page {page_id} stands in the table twice");

@@ -13,7 +13,7 @@ use notion_sync::config::{Config, Variables};
 use notion_sync::failure::FailureClass;
 use notion_sync::local::aws::{AwsEmulator, sdk_environment};
 use notion_sync::local::databricks::{DatabricksEndpoint, EndpointSettings};
-use notion_sync::local::faults::FaultProxy;
+use notion_sync::local::faults::{FaultProxy, Hold};
 use notion_sync::local::loopback;
 use notion_sync::local::notion::{DEFAULT_TOKEN, NotionEmulator, Settings, SignedUrls, Workspace};
 use notion_sync::progress::Progress;
@@ -180,6 +180,33 @@ impl World {
     pub(crate) fn clear_logs(&self) {
         self.databricks.clear_log();
         self.notion.clear_requests();
+    }
+
+    /// Runs an action in a process of its own, which is killed as soon as an exchange is held; `None` = it was.
+    pub(crate) async fn run_until_killed(&mut self, action: &Action, hold: &Hold) -> Option<Report> {
+        let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (variables, timeout, clock) = (self.variables.clone(), self.timeout, self.clock.clone());
+        let action = action.clone();
+        let running = process.spawn(async move {
+            let context = RunContext { deadline: Deadline::none(), progress: Progress::default() };
+            Box::pin(app(&variables, timeout, clock).await.run(&action, &context)).await
+        });
+        let report = tokio::select! {
+            report = running => Some(report.expect("the run ends")),
+            () = hold.reached() => None,
+        };
+        // Every task of it ends where it stands.
+        process.shutdown_background();
+        hold.release();
+        report
+    }
+
+    /// `synced_through` of the world's data source in the cache.
+    pub(crate) async fn cached(&self) -> Option<Timestamp> {
+        let key = format!("watermark#{}", self.data_source_id);
+        let items = self.aws.client().items(&self.state_table).await.unwrap();
+        let item = items.into_iter().find(|item| item["sk"]["S"] == *key)?;
+        item["synced_through"]["S"].as_str().map(at)
     }
 
     /// `synced_through` of the world's data source in the truth.
