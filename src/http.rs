@@ -58,9 +58,14 @@ pub(crate) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Durati
         return Some(Duration::from_secs(seconds));
     }
     let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    let date = headers.get(reqwest::header::DATE)?.to_str().ok()?;
-    let from = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    let from = date(headers)?;
     Some(Duration::try_from(until.duration_since(from)).unwrap_or(Duration::ZERO))
+}
+
+/// The server's time when it answered, as its `Date` header has it; whole seconds.
+pub(crate) fn date(headers: &reqwest::header::HeaderMap) -> Option<jiff::Timestamp> {
+    let date = headers.get(reqwest::header::DATE)?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp())
 }
 
 /// The start of a body that is no API answer (a gateway's HTML page), safe to show: one line, cut.

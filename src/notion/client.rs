@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -51,6 +52,8 @@ impl Exchange<'_> {
 struct Answer {
     body: Vec<u8>,
     request_id: Option<String>,
+    /// Notion's time.
+    date: Option<Timestamp>,
 }
 
 impl Client {
@@ -83,7 +86,12 @@ impl Client {
     /// # Errors
     /// [`NotionError`]; 404 when it does not exist or is not shared.
     pub async fn database(&self, id: DatabaseId, run: &Run) -> Result<DatabaseInfo, NotionError> {
-        self.get_as(format!("databases/{id}"), run).await
+        let exchange = Exchange { method: Method::GET, path: format!("databases/{id}"), query: &[], body: None };
+        self.read(&exchange, run, |answer| {
+            let info: DatabaseInfo = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+            Ok(DatabaseInfo { answered_at: answer.date, ..info })
+        })
+        .await
     }
 
     /// `GET /v1/data_sources/{id}`.
@@ -178,7 +186,7 @@ impl Client {
     async fn get(&self, path: String, query: &[(&str, &str)], run: &Run) -> Result<Answer, NotionError> {
         let exchange = Exchange { method: Method::GET, path, query, body: None };
         self.read(&exchange, run, |answer| {
-            Ok(Answer { body: answer.body.clone(), request_id: answer.request_id.clone() })
+            Ok(Answer { body: answer.body.clone(), request_id: answer.request_id.clone(), date: answer.date })
         })
         .await
     }
@@ -244,7 +252,7 @@ impl Client {
             return Err(NotionError::from_answer(&name, status.as_u16(), &headers, &body));
         }
         let request_id = headers.get("x-notion-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-        Ok(Answer { body, request_id })
+        Ok(Answer { body, request_id, date: http::date(&headers) })
     }
 
     fn request(&self, exchange: &Exchange<'_>, token: &SecretString) -> Result<RequestBuilder, NotionError> {

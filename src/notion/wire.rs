@@ -108,6 +108,9 @@ pub struct DatabaseInfo {
     /// Whether it lies in the trash.
     #[serde(default)]
     pub in_trash: bool,
+    /// Notion's time when it answered, whole seconds; `None` = the answer did not say.
+    #[serde(skip)]
+    pub answered_at: Option<Timestamp>,
 }
 
 /// A data source as its database lists it.

@@ -1,6 +1,7 @@
 //! Carries one database's sync out: sources, walks, MERGEs, proof, watermark; stops before the deadline.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::batch::{Batcher, Position, STATEMENT_OVERHEAD_BYTES};
@@ -12,6 +13,7 @@ use super::settle::{Noted, Settled};
 use super::sweep;
 use super::walk::{WalkedPage, Walker};
 use super::{Stop, SyncConfig};
+use crate::clock::Clock;
 use crate::databricks::{self, MAX_BODY_BYTES};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database};
@@ -50,6 +52,39 @@ pub struct Wanted {
     pub allow_removals: bool,
 }
 
+/// The database's data sources, and what Notion's clock said with them.
+struct Sources {
+    sources: Vec<DataSourceRef>,
+    notion_clock: NotionClock,
+}
+
+/// Notion's time at the start of the run.
+#[derive(Debug, Clone, Copy)]
+struct NotionClock {
+    answered_at: Option<Timestamp>,
+    received_at: Instant,
+}
+
+impl NotionClock {
+    /// The time now by Notion's clock or by ours, whichever is earlier.
+    fn now(&self, clock: &Clock) -> Timestamp {
+        let ours = clock.now();
+        let theirs = self.answered_at.and_then(|at| at.checked_add(self.received_at.elapsed()).ok());
+        theirs.map_or(ours, |theirs| theirs.min(ours))
+    }
+}
+
+/// How far this machine's clock may be ahead of Notion's before it is told.
+const NOTABLE_CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(60);
+
+/// What a data source's sync is given.
+#[derive(Clone, Copy)]
+struct SourceWanted {
+    wanted: Wanted,
+    notion_clock: NotionClock,
+    is_cache_usable: bool,
+}
+
 /// What one data source's walk came to.
 struct Walked {
     sweep_wanted: bool,
@@ -68,7 +103,13 @@ impl Engine<'_> {
     }
 
     async fn sync_sources(&self, wanted: Wanted, report: &mut Report) -> Result<(), Stop> {
-        let sources = self.sources().await?;
+        let Sources { sources, notion_clock } = self.sources().await?;
+        let ahead = self.run.clock.now().duration_since(notion_clock.now(&self.run.clock));
+        if ahead > NOTABLE_CLOCK_ERROR {
+            report
+                .warnings
+                .push(format!("this machine's clock is {} s ahead of Notion's; Notion's counts", ahead.as_secs()));
+        }
         let ids: Vec<DataSourceId> = sources.iter().map(|source| source.id).collect();
         let loaded = self.watermarks.load(self.database, &ids, self.run).await?;
         report.warnings.extend(loaded.warnings);
@@ -77,7 +118,8 @@ impl Engine<'_> {
         for source in &sources {
             let watermark =
                 loaded.watermarks.get(&source.id).cloned().unwrap_or_else(|| Watermark::none(self.database, source.id));
-            match self.sync_source(source, watermark, wanted, loaded.is_cache_usable, report).await {
+            let source_wanted = SourceWanted { wanted, notion_clock, is_cache_usable: loaded.is_cache_usable };
+            match self.sync_source(source, watermark, source_wanted, report).await {
                 Ok(walked) => sweep_wanted |= walked.sweep_wanted,
                 Err(Stop::DeadlineNear { retry_after }) => near_deadline(report, retry_after),
                 Err(Stop::Failed(failure)) => {
@@ -95,7 +137,7 @@ impl Engine<'_> {
     }
 
     /// The database's data sources, asked for in every run: a user can add one at any time.
-    pub(super) async fn sources(&self) -> Result<Vec<DataSourceRef>, Stop> {
+    async fn sources(&self) -> Result<Sources, Stop> {
         let database = self.database;
         match self.notion.database(database.id, self.run).await {
             Ok(info) if info.in_trash => {
@@ -103,7 +145,10 @@ impl Engine<'_> {
                     format!("database {} ({}) lies in Notion's trash; nothing was marked", database.name, database.id);
                 Err(Failure::new(FailureClass::SourceAccessLost, message).into())
             }
-            Ok(info) => Ok(info.data_sources),
+            Ok(info) => {
+                let notion_clock = NotionClock { answered_at: info.answered_at, received_at: Instant::now() };
+                Ok(Sources { sources: info.data_sources, notion_clock })
+            }
             Err(error) if error.is_not_found() || error.is_forbidden() => {
                 let message =
                     format!("database {} ({}) is not visible, nothing was marked: {error}", database.name, database.id);
@@ -118,8 +163,7 @@ impl Engine<'_> {
         &self,
         source: &DataSourceRef,
         mut watermark: Watermark,
-        wanted: Wanted,
-        is_cache_usable: bool,
+        SourceWanted { wanted, notion_clock, is_cache_usable }: SourceWanted,
         report: &mut Report,
     ) -> Result<Walked, Stop> {
         let mut walk = SourceWalk::begin(self, source, &watermark, is_cache_usable);
@@ -127,7 +171,8 @@ impl Engine<'_> {
         let mut full_refresh = wanted.full_refresh;
         let mut restart = wanted.restart;
         let result = loop {
-            let now = self.run.clock.now();
+            // A clock that runs ahead would carry the watermark past edits that are still to come.
+            let now = notion_clock.now(&self.run.clock);
             let planned = match plan(&watermark.row, full_refresh, restart, now, self.config.settle) {
                 Ok(planned) => planned,
                 Err(failure) => break Err(failure.into()),
@@ -179,7 +224,9 @@ impl Engine<'_> {
         let run = self.run.with_deadline(self.run.deadline.for_storing());
         let ids: Vec<DataSourceId> = sources.iter().map(|source| source.id).collect();
         let loaded = self.watermarks.load(self.database, &ids, &run).await?;
-        for mut watermark in loaded.watermarks.into_values().filter(|watermark| sweep::owes_only_a_sweep(&watermark.row)) {
+        for mut watermark in
+            loaded.watermarks.into_values().filter(|watermark| sweep::owes_only_a_sweep(&watermark.row))
+        {
             watermark.row.resume = None;
             self.watermarks.store(&watermark, &[], &run, &mut report.warnings).await?;
         }
@@ -192,7 +239,7 @@ impl Engine<'_> {
     /// As a sync; `RemovalShareExceeded` when the guard refuses.
     pub async fn sweep(&self, allow_removals: bool, report: &mut Report) -> Result<(), Failure> {
         let swept = match self.sources().await {
-            Ok(sources) => sweep::sweep(self, &sources, allow_removals, report).await,
+            Ok(found) => sweep::sweep(self, &found.sources, allow_removals, report).await,
             Err(stop) => Err(stop),
         };
         match swept {

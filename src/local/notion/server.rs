@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, SERVER,
 };
 use axum::http::{Response, StatusCode};
 use axum::serve::ListenerExt;
@@ -118,7 +118,9 @@ async fn serve(State(workspace): State<SharedWorkspace>, request: Request) -> Re
         let (status, body) = control::answer(&mut workspace.lock(), &incoming);
         return response(status, "application/json", &[], body.into_bytes());
     }
-    let (outgoing, latency_ms, with_gzip) = answered(&workspace, &incoming);
+    let (mut outgoing, latency_ms, with_gzip) = answered(&workspace, &incoming);
+    let date = workspace.lock().now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    outgoing.headers.push((DATE.to_string(), date));
     if latency_ms > 0 {
         tokio::time::sleep(Duration::from_millis(latency_ms)).await;
     }
