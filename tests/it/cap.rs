@@ -87,7 +87,13 @@ fn a_minute_with_more_rows_than_the_cap_is_read_in_parts_by_edit_time() {
         import(&world, 170, 37);
         world.edit(|workspace| {
             for index in 0..30 {
-                add(workspace, &world.data_source_id, &format!("After {index}"), "2026-04-04T04:04:04Z", "2026-04-04T04:04:04Z");
+                add(
+                    workspace,
+                    &world.data_source_id,
+                    &format!("After {index}"),
+                    "2026-04-04T04:04:04Z",
+                    "2026-04-04T04:04:04Z",
+                );
             }
         });
         let report = world.sync().await;

@@ -108,7 +108,11 @@ fn a_page_that_shrinks_in_the_middle_of_a_walk_costs_no_row() {
         let world = World::builder().variable("BATCH_SIZE", "40").build().await;
         add_rows(&world, 150);
         world.notion_faults.add(
-            Rule::new(Fault::Answer(Answer::notion_query_unavailable())).path("/query").body("start_cursor").skip(1).times(4),
+            Rule::new(Fault::Answer(Answer::notion_query_unavailable()))
+                .path("/query")
+                .body("start_cursor")
+                .skip(1)
+                .times(4),
         );
         let report = world.sync().await;
         assert_eq!((report.totals.pages_read, report.totals.pages_inserted), (150, 150));
@@ -206,7 +210,8 @@ fn rows_in_a_wrong_order_are_all_read_whatever_cuts_the_walk() {
 fn a_cursor_that_dies_within_a_property_is_read_again() {
     run_test(async {
         let world = World::new().await;
-        let related: Vec<String> = (0..130).map(|number| format!("5d0e7c1a-4f3b-4c2d-9e8f-0a1b2c3d{number:04x}")).collect();
+        let related: Vec<String> =
+            (0..130).map(|number| format!("5d0e7c1a-4f3b-4c2d-9e8f-0a1b2c3d{number:04x}")).collect();
         world.edit(|workspace| {
             let row = NewRow::titled("Epic")
                 .set("Tasks", notion_sync::local::notion::Value::relation(&related))

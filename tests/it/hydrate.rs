@@ -52,7 +52,10 @@ fn relations_people_and_mentions_beyond_25_are_read_in_full_and_counted() {
                 .set("Notes", Value::RichText(mentions.collect())),
         );
         let many = add(&world, NewRow::titled("Pages of items").set("Tasks", Value::relation(ids(230))));
-        let few = add(&world, NewRow::titled("Few").set("Tasks", Value::relation(ids(25))).set("Team", Value::People(people(24))));
+        let few = add(
+            &world,
+            NewRow::titled("Few").set("Tasks", Value::relation(ids(25))).set("Team", Value::People(people(24))),
+        );
         let report = world.sync().await;
         assert_eq!((report.totals.pages_read, report.totals.pages_hydrated), (3, 2));
         assert_hydrated(&world, &all, 3).await;
@@ -86,7 +89,9 @@ fn two_edits_in_one_minute_that_differ_beyond_item_25_only_are_both_seen() {
         let replace_last = |id: &str| {
             let mut related = ids(30);
             related[29] = id.to_owned();
-            world.edit(|workspace| workspace.edit_row(&row, RowEdit::new().set("Tasks", Value::relation(&related))).unwrap());
+            world.edit(|workspace| {
+                workspace.edit_row(&row, RowEdit::new().set("Tasks", Value::relation(&related))).unwrap()
+            });
         };
         world.set_now("2026-11-22T13:02:10Z");
         replace_last("aaaaaaaa-4f3b-4c2d-9e8f-0a1b2c3d4e5f");

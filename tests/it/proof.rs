@@ -143,7 +143,9 @@ fn a_statement_that_failed_for_a_passing_reason_is_answered_with_a_new_one() {
             // Answers of today carry an SQLSTATE as well, older ones don't.
             for sql_state in [None, Some("XX000".to_owned())] {
                 world.advance(900);
-                world.edit(|workspace| workspace.edit_row(&rows[0], RowEdit::new().title(&format!("{code} {index}"))).unwrap());
+                world.edit(|workspace| {
+                    workspace.edit_row(&rows[0], RowEdit::new().title(&format!("{code} {index}"))).unwrap()
+                });
                 let message = "The service is busy.".to_owned();
                 let error = StatementError { error_code: code.to_owned(), message, sql_state: sql_state.clone() };
                 world.databricks.script(Script::once(PAGE_MERGE, Behaviour::Failed(error)));
@@ -358,7 +360,8 @@ fn a_row_deleted_from_the_table_by_another_hand_is_found_by_the_proof_of_the_run
         world.databricks_faults.add(Rule::new(held).method("POST").body(WATERMARK_MERGE));
         let (report, ()) = tokio::join!(world.try_sync(), async {
             hold.reached().await;
-            let delete = format!("DELETE FROM `main`.`{}`.notion_raw_pages WHERE payload LIKE '%Project 1%'", world.schema);
+            let delete =
+                format!("DELETE FROM `main`.`{}`.notion_raw_pages WHERE payload LIKE '%Project 1%'", world.schema);
             world.databricks.query(&delete).await.unwrap();
             hold.release();
         });

@@ -51,14 +51,33 @@ enum Step {
 /// What people do to the row with this number (modulo all there are).
 #[derive(Debug, Clone)]
 enum Deed {
-    Add { in_second: bool },
+    Add {
+        in_second: bool,
+    },
     /// Few titles, so that rows turn back to what they were.
-    Edit { row: usize, title: u8 },
-    Archive { row: usize, is_archived: bool },
-    Trash { row: usize, is_trashed: bool },
-    Share { row: usize, is_shared: bool },
-    Move { row: usize, to: u8 },
-    Delete { row: usize },
+    Edit {
+        row: usize,
+        title: u8,
+    },
+    Archive {
+        row: usize,
+        is_archived: bool,
+    },
+    Trash {
+        row: usize,
+        is_trashed: bool,
+    },
+    Share {
+        row: usize,
+        is_shared: bool,
+    },
+    Move {
+        row: usize,
+        to: u8,
+    },
+    Delete {
+        row: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -107,13 +126,16 @@ fn life() -> impl Strategy<Value = Life> {
     let work = prop_oneof![6 => Just(Work::Sync), 1 => Just(Work::FullRefresh), 2 => Just(Work::Sweep)];
     let step = prop_oneof![
         3 => prop_oneof![1i64..50, 60i64..1_500].prop_map(|seconds| Step::Pass { seconds }),
-        1 => (0i64..900).prop_map(|behind_seconds| Step::ServiceClock { behind_seconds }),
+        1 => (-900i64..900).prop_map(|behind_seconds| Step::ServiceClock { behind_seconds }),
         6 => deed().prop_map(Step::People),
         5 => (work, fate()).prop_map(|(work, fate)| Step::Run { work, fate }),
     ];
     let lag_seconds = prop_oneof![2 => Just(0u64), 1 => Just(50), 1 => Just(110)];
-    (lag_seconds, 3usize..9, prop::collection::vec(step, 10..30))
-        .prop_map(|(lag_seconds, page_rows, steps)| Life { lag_seconds, page_rows, steps })
+    (lag_seconds, 3usize..9, prop::collection::vec(step, 10..30)).prop_map(|(lag_seconds, page_rows, steps)| Life {
+        lag_seconds,
+        page_rows,
+        steps,
+    })
 }
 
 /// The life of a seed, the same on every machine.
@@ -141,7 +163,7 @@ struct Simulation {
     world: World,
     second: String,
     rows: Vec<SimulatedRow>,
-    /// Notion's time; the service's may be behind.
+    /// Notion's time; the service's may be behind or (negative) ahead.
     now: Timestamp,
     behind: SignedDuration,
     /// `synced_through` as last seen: of the truth, and of the cache.
@@ -313,7 +335,8 @@ impl Simulation {
             self.world.edit(|workspace| workspace.expected(&self.world.database_id, SignedUrls::LeftOut).unwrap());
         let table = self.world.table().await;
         for row in expected {
-            let is_passed = row.data_source_id == self.world.data_source_id && at(&row.last_edited_time) < synced_through;
+            let is_passed =
+                row.data_source_id == self.world.data_source_id && at(&row.last_edited_time) < synced_through;
             if is_passed && !housekept.contains(row.page_id.as_str()) {
                 let held = table.get(&row.page_id).map(|held| at(&held.last_edited_time));
                 assert!(

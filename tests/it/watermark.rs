@@ -168,7 +168,11 @@ fn a_cache_in_the_future_is_not_believed() {
 #[test]
 fn a_throttled_or_broken_dynamodb_costs_warnings_and_no_row() {
     run_test(async {
-        let throttled = Answer::dynamodb(400, "ProvisionedThroughputExceededException", "The level of provisioned throughput was exceeded.");
+        let throttled = Answer::dynamodb(
+            400,
+            "ProvisionedThroughputExceededException",
+            "The level of provisioned throughput was exceeded.",
+        );
         let denied = Answer::dynamodb(400, "AccessDeniedException", "User is not authorized to perform this.");
         for fault in [Fault::Answer(throttled), Fault::Answer(denied), Fault::ResetBefore] {
             let (world, rows) = synced().await;
@@ -295,6 +299,24 @@ fn a_clock_that_stepped_back_moves_neither_truth_nor_cache_back() {
 }
 
 #[test]
+fn a_clock_that_runs_ahead_does_not_carry_the_watermark_past_edits_to_come() {
+    run_test(async {
+        let (world, rows) = synced().await;
+        let now = world.now();
+        world.set_service_clock(now + SignedDuration::from_hours(5));
+        title(&world, &rows[0], "Edited under a wrong clock");
+        let report = world.sync().await;
+        assert!(report.warnings.iter().any(|warning| warning.contains("ahead of Notion's")), "{:?}", report.warnings);
+        assert_eq!(world.truth().await, Some(at("2026-11-22T12:58:00Z")));
+        world.set_time(now + SignedDuration::from_mins(10));
+        title(&world, &rows[1], "Edited under a right clock");
+        assert!(world.sync().await.warnings.is_empty());
+        world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}
+
+#[test]
 fn a_row_that_turns_back_within_its_minute_is_written_again_though_a_failed_run_came_in_between() {
     run_test(async {
         let (world, rows) = synced().await;
@@ -327,15 +349,15 @@ fn a_row_that_turns_back_within_its_minute_is_written_again_though_the_cache_mis
             title(&world, &rows[0], "B");
             let throttled = Answer::dynamodb(400, "ProvisionedThroughputExceededException", "Slow down.");
             let hold = Hold::new();
-            world.databricks_faults.add(Rule::new(Fault::HoldRequest(hold.clone())).method("POST").body(WATERMARK_MERGE));
-            let (report, ()) = tokio::join!(
-                world.try_sync_within(notion_sync::clock::Deadline::none(), full_refresh),
-                async {
+            world
+                .databricks_faults
+                .add(Rule::new(Fault::HoldRequest(hold.clone())).method("POST").body(WATERMARK_MERGE));
+            let (report, ()) =
+                tokio::join!(world.try_sync_within(notion_sync::clock::Deadline::none(), full_refresh), async {
                     hold.reached().await;
                     world.aws_faults.add(Rule::new(Fault::Answer(throttled)).body("recent_rows").always());
                     hold.release();
-                }
-            );
+                });
             assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.error);
             world.aws_faults.clear_rules();
             world.set_now("2026-11-22T13:02:50Z");
@@ -427,7 +449,13 @@ fn without_dynamodb_two_overlapping_runs_leave_a_right_table() {
             hold.release();
             second
         });
-        assert_eq!((first.outcome, second.outcome), (Outcome::Complete, Outcome::Complete), "{:?} {:?}", first.error, second.error);
+        assert_eq!(
+            (first.outcome, second.outcome),
+            (Outcome::Complete, Outcome::Complete),
+            "{:?} {:?}",
+            first.error,
+            second.error
+        );
         world.assert_table_equals_notion().await;
         assert_eq!(world.truth().await, Some(at("2026-11-22T12:03:00Z")), "the slower run did not move it back");
         world.end().await;
