@@ -112,9 +112,6 @@ fn remarks(report: &Report) -> Vec<String> {
             report.retry_after_seconds.map_or_else(String::new, |seconds| format!(", in {seconds} s at the earliest"));
         remarks.push(format!("{subject}: partial; the next run goes on from the stored position{wait}"));
     }
-    if report.outcome == Outcome::Skipped {
-        remarks.push(format!("{subject}: skipped; another run holds its lease"));
-    }
     if let Some(error) = &report.error {
         remarks.push(format!("error: {subject}: {}: {} (run {})", error.class, error.message, report.run_id));
     }

@@ -146,7 +146,10 @@ fn a_page_that_the_index_shows_a_minute_late_is_not_lost() {
 fn payloads_are_stored_byte_for_byte_and_a_second_run_changes_nothing() {
     run_test(async {
         let world = World::new().await;
-        let large = format!(r#"{{"Name":{{"id":"title","type":"title","title":[]}},"Blob":{{"id":"b","type":"x","x":"{}"}}}}"#, "é\\\\\\\"".repeat(500_000));
+        let large = format!(
+            r#"{{"Name":{{"id":"title","type":"title","title":[]}},"Blob":{{"id":"b","type":"x","x":"{}"}}}}"#,
+            "é\\\\\\\"".repeat(500_000)
+        );
         let odd = [
             r#"{"a":"quotes \" and back\\slashes \\\\ and \/ and ' and `"}"#,
             r#"{"nul":"\u0000","escape":"\u001b","line":"a\nb\tc","pair":"\ud83d\ude00","lone":"\ud800"}"#,
@@ -305,7 +308,8 @@ fn a_run_whose_lease_is_held_by_another_is_skipped() {
         add_rows(&world, 5);
         let hold = notion_sync::local::faults::Hold::new();
         world.databricks_faults.add(
-            notion_sync::local::faults::Rule::new(notion_sync::local::faults::Fault::HoldAnswer(hold.clone())).method("POST"),
+            notion_sync::local::faults::Rule::new(notion_sync::local::faults::Fault::HoldAnswer(hold.clone()))
+                .method("POST"),
         );
         let (first, second) = tokio::join!(world.try_sync(), async {
             hold.reached().await;

@@ -47,7 +47,9 @@ pub(crate) async fn engine() -> Engine {
             Some(address) => Engine::connect(&address).await.unwrap(),
             None => {
                 let sail = Tools::of_this_repository().sail();
-                Engine::start_sail(&sail, &folder().join("warehouse")).await.expect("Sail starts; run `make setup` first")
+                Engine::start_sail(&sail, &folder().join("warehouse"))
+                    .await
+                    .expect("Sail starts; run `make setup` first")
             }
         }
     };

@@ -204,7 +204,12 @@ impl World {
             assert_eq!(without_signatures(&found.payload), row.payload, "payload of page {}", row.page_id);
             assert_eq!(found.data_source_id, row.data_source_id, "data source of page {}", row.page_id);
             assert_eq!(found.last_edited_time, row.last_edited_time, "edit time of page {}", row.page_id);
-            assert_eq!((found.is_archived, found.in_trash), (row.is_archived, row.in_trash), "flags of {}", row.page_id);
+            assert_eq!(
+                (found.is_archived, found.in_trash),
+                (row.is_archived, row.in_trash),
+                "flags of {}",
+                row.page_id
+            );
         }
         assert!(live.is_empty(), "the table holds live pages that Notion does not: {:?}", live.keys());
     }
@@ -303,7 +308,8 @@ impl WorldBuilder {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-        variables.extend(sdk_environment(&aws_faults.base_url()).into_iter().map(|(name, value)| (name.to_owned(), value)));
+        variables
+            .extend(sdk_environment(&aws_faults.base_url()).into_iter().map(|(name, value)| (name.to_owned(), value)));
         if self.has_cache {
             aws.client().create_state_table(&state_table).await.unwrap();
             variables.insert("WATERMARK_TABLE".to_owned(), state_table.clone());
@@ -333,8 +339,7 @@ impl WorldBuilder {
 
 /// The service as its binaries build it, with waits short enough for a test.
 async fn app(variables: &BTreeMap<String, String>, timeout: Duration, clock: Clock) -> App {
-    let variables: Variables =
-        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let variables: Variables = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut config = Config::from_variables(&variables).expect("the world's variables are right");
     config.retry = RetryPolicy { first_delay: Duration::from_millis(2), ..RetryPolicy::default() };
     config.notion.timeout = timeout;
