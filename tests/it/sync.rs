@@ -161,7 +161,7 @@ fn payloads_are_stored_byte_for_byte_and_a_second_run_changes_nothing() {
         world.edit(|workspace| {
             for (index, properties) in odd.iter().enumerate() {
                 let created = at("2026-01-01T00:00:00Z") + jiff::SignedDuration::from_mins(index as i64);
-                let row = NewRow::titled("odd").created(created).edited(created).raw_properties(*properties);
+                let row = NewRow::default().created(created).edited(created).raw_properties(*properties);
                 workspace.add_row(&world.data_source_id, row).unwrap();
             }
         });
