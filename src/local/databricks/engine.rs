@@ -16,6 +16,7 @@ use super::bind::{Binding, Parameter, bind};
 use super::cells::{ResultSet, result_set, sql_type};
 use super::counts::{RowCounts, counts_since, newest_version};
 use super::error::StatementError;
+use super::qualify::qualify;
 use super::rewrite::{Column, Namespace, Plan, TableName, add_columns_statement, location, plan};
 use super::sail::{Sail, SailSettings};
 use super::shape::{StatementKind, written_table};
@@ -230,7 +231,7 @@ impl Engine {
         work: &Work<'_>,
         call: &Call<'_>,
     ) -> Result<ResultSet, StatementError> {
-        match plan(sql, work.namespace, data_directory)? {
+        match plan(&qualify(sql, work.namespace), work.namespace, data_directory)? {
             Plan::Accept => Ok(ResultSet::default()),
             Plan::AddColumns(table, added) => self.add_columns(&table, &added, call).await,
             Plan::RunAndDelete(sql, directory) => {
@@ -310,7 +311,7 @@ impl Engine {
         let mut canceled = canceled.clone();
         tokio::select! {
             guard = lock.lock_owned() => Ok(guard),
-            _ = canceled.wait_for(|canceled| *canceled) => Err(StatementError::engine_gone("canceled while waiting")),
+            _ = canceled.wait_for(|canceled| *canceled) => Err(StatementError::canceled()),
         }
     }
 
@@ -348,11 +349,17 @@ impl Engine {
             Ok(_) = canceled.wait_for(|canceled| *canceled) => {}
         }
         let mut ticks = interval(INTERRUPT_EVERY);
-        loop {
+        let mut interrupted = false;
+        let outcome = loop {
             tokio::select! {
-                fetched = &mut running => return fetched,
-                _ = ticks.tick() => self.interrupt(call.tag).await,
+                fetched = &mut running => break fetched,
+                _ = ticks.tick() => interrupted |= self.interrupt(call.tag).await,
             }
+        };
+        match outcome {
+            // Sail ends an interrupted operation like a good one, but without even an empty batch.
+            Ok(fetched) if interrupted && fetched.batches.is_empty() => Err(StatementError::canceled()),
+            outcome => outcome,
         }
     }
 
@@ -373,9 +380,10 @@ impl Engine {
         Ok(Fetched { schema, batches })
     }
 
-    async fn interrupt(&self, tag: &str) {
-        // Whether it worked shows in how the statement ends.
-        let _ = self.with_session(|session| async move { session.interrupt_tag(tag).await.map(drop) }).await;
+    /// Interrupts the operation; tells whether the engine knew it.
+    async fn interrupt(&self, tag: &str) -> bool {
+        let known = self.with_session(|session| async move { session.interrupt_tag(tag).await }).await;
+        known.is_ok_and(|operations| !operations.is_empty())
     }
 
     /// A client of the shared session: tags belong to the client, so every statement gets its own.

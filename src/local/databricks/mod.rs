@@ -1,7 +1,7 @@
 //! The Statement Execution endpoint in front of Spark SQL.
 //!
 //! [`DatabricksEndpoint`] speaks Databricks' Statement Execution API and `/oidc/v1/token`; [`Engine`] runs the SQL on
-//! real Delta tables. `routes` and `wire` are the HTTP face, `statements` keeps states, `bind`, `failfast` and `rewrite`
+//! real Delta tables. `routes` and `wire` are the HTTP face, `statements` keeps states, `bind`, `failfast`, `qualify` and `rewrite`
 //! bridge what Sail lacks, `counts` and `cells` make its results look like Databricks', `error` its errors.
 
 mod access;
@@ -12,6 +12,7 @@ mod counts;
 mod engine;
 mod error;
 mod failfast;
+mod qualify;
 mod rewrite;
 mod routes;
 mod sail;

@@ -265,7 +265,7 @@ impl Statement {
         if let Some(least) = self.behaviours.iter().find_map(Behaviour::slow) {
             tokio::select! {
                 () = sleep(least) => {}
-                Ok(_) = canceled.wait_for(|canceled| *canceled) => return Err(StatementError::engine_gone("canceled")),
+                Ok(_) = canceled.wait_for(|canceled| *canceled) => return Err(StatementError::canceled()),
             }
         }
         for behaviour in &self.behaviours {
