@@ -1,7 +1,7 @@
 //! The Statement Execution endpoint in front of Spark SQL.
 //!
 //! [`DatabricksEndpoint`] speaks Databricks' Statement Execution API and `/oidc/v1/token`; [`Engine`] runs the SQL on
-//! real Delta tables. `routes` and `wire` are the HTTP face, `statements` keeps states, `bind`, `failfast`, `qualify` and `rewrite`
+//! real Delta tables (`sail` is the child process, `session` the connection). `routes` and `wire` are the HTTP face, `statements` keeps states, `bind`, `failfast`, `qualify` and `rewrite`
 //! bridge what Sail lacks, `counts` and `cells` make its results look like Databricks', `error` its errors.
 
 mod access;
@@ -16,6 +16,7 @@ mod qualify;
 mod rewrite;
 mod routes;
 mod sail;
+mod session;
 mod settings;
 mod shape;
 mod statements;
@@ -84,7 +85,7 @@ impl Shared {
     }
 
     async fn query(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, StatementError> {
-        let namespace = Namespace { catalog: self.settings().catalog.clone(), schema: "default".to_owned() };
+        let namespace = Namespace::of(&self.settings().catalog, None);
         self.engine.query_in(sql, &namespace).await
     }
 }

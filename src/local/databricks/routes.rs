@@ -74,7 +74,7 @@ async fn submitted(shared: &Arc<Shared>, request: Request) -> Result<Response, R
     let statement = shared.statements.add(Submission {
         text: sent.statement,
         parameters: sent.parameters.into_iter().map(Parameter::from).collect(),
-        namespace: Namespace { catalog, schema: sent.schema.unwrap_or_else(|| "default".to_owned()) },
+        namespace: Namespace::of(&catalog, sent.schema.as_deref()),
         row_limit: sent.row_limit,
         one_writer: settings.one_writer_per_table,
         behaviours,
