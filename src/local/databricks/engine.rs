@@ -142,6 +142,15 @@ impl Engine {
         self.query_in(sql, &Namespace::of(catalog, None)).await
     }
 
+    /// The process id of Sail.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        match &self.inner.backend {
+            Backend::Sail { process, .. } => Some(process.process_id),
+            Backend::Spark => None,
+        }
+    }
+
     /// Ends Sail and waits for it, when this is the last clone.
     pub async fn stop(self) {
         if let Some(Inner { backend: Backend::Sail { process, .. }, .. }) = Arc::into_inner(self.inner) {

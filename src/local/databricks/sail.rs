@@ -66,6 +66,7 @@ impl SailSettings {
 #[derive(Debug)]
 pub(super) struct Sail {
     pub(super) port: u16,
+    pub(super) process_id: u32,
     /// Turns true when the process has ended.
     pub(super) ended: watch::Receiver<bool>,
     /// Our end of the leash: the process ends when it is dropped.
@@ -90,8 +91,9 @@ impl Sail {
         let mut child = command(settings, port).and_then(|mut command| command.spawn()).map_err(start_error)?;
         let (ended_sender, ended) = watch::channel(false);
         let leash = child.stdin.take();
+        let process_id = child.id();
         std::thread::spawn(move || wait_for_end(child, &ended_sender));
-        let sail = Self { port, ended, leash };
+        let sail = Self { port, process_id, ended, leash };
         let deadline = Instant::now() + START_PATIENCE;
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             if *sail.ended.borrow() {

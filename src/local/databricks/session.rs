@@ -161,12 +161,27 @@ fn statement_error(error: &SparkError, raised: &[String]) -> StatementError {
     if message.contains(ENGINE_ENDED) {
         return StatementError::engine_gone(message);
     }
-    StatementError::from_engine(&message, error.sql_state(), raised)
+    StatementError::from_engine(without_doubled_class(&message), error.sql_state(), raised)
+}
+
+/// The client puts `[CLASS] ` in front of texts that have it already.
+fn without_doubled_class(message: &str) -> &str {
+    match message.split_once("] ") {
+        Some((class, rest)) if rest.trim_start().starts_with(class) => rest,
+        _ => message,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_class_is_said_once() {
+        assert_eq!(without_doubled_class("[A_B] \n[A_B] x"), "\n[A_B] x");
+        assert_eq!(without_doubled_class("[A_B.C] [A_B.C] x] y"), "[A_B.C] x] y");
+        assert_eq!(without_doubled_class("[A_B] x"), "[A_B] x");
+    }
 
     #[test]
     fn every_address_gets_one_session_and_keeps_its_options_private() {

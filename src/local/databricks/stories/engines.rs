@@ -34,6 +34,23 @@ async fn endpoints_of_one_engine_share_its_tables() {
 }
 
 #[tokio::test]
+async fn a_statement_fails_at_once_when_the_engine_dies() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::start_sail(&sail_program(), data.path()).await.unwrap();
+    let process_id = engine.process_id().unwrap().to_string();
+    let sql = "SELECT count(*) FROM range(0, 30000) AS a CROSS JOIN range(0, 3000000) AS b WHERE a.id * b.id % 7 = 3";
+    let running = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.query(sql).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(std::process::Command::new("kill").args(["-KILL", &process_id]).status().unwrap().success());
+    let error = timeout(Duration::from_secs(5), running).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(error.error_code, "TEMPORARILY_UNAVAILABLE", "{error:?}");
+    assert!(engine.query("SELECT 1").await.is_err());
+}
+
+#[tokio::test]
 async fn a_program_that_is_none_is_named() {
     let data = tempfile::tempdir().unwrap();
     let error = Engine::start_sail(Path::new("/nonexistent/sail"), data.path()).await.unwrap_err();

@@ -1,11 +1,9 @@
 //! Stories over HTTP against a real Sail: what the endpoint promises, statement by statement.
 
 use std::path::Path;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::Weak;
 
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use super::*;
 
@@ -18,15 +16,24 @@ mod statements;
 
 const TOKEN: &str = "local-token";
 
-/// One engine for all tests of the binary; it ends when the binary does.
-async fn engine() -> Engine {
-    static ENGINE: OnceCell<Engine> = OnceCell::const_new();
-    static DATA: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let start = || async {
-        let data = DATA.get_or_init(|| tempfile::tempdir().unwrap());
-        Engine::start_sail(&sail_program(), data.path()).await.unwrap()
-    };
-    ENGINE.get_or_init(start).await.clone()
+/// The engine that tests share while any of them runs; it goes with its data when the last one is done.
+#[derive(Debug)]
+struct SharedEngine {
+    engine: Engine,
+    _data: tempfile::TempDir,
+}
+
+async fn shared_engine() -> Arc<SharedEngine> {
+    static SHARED: tokio::sync::Mutex<Weak<SharedEngine>> = tokio::sync::Mutex::const_new(Weak::new());
+    let mut shared = SHARED.lock().await;
+    if let Some(running) = shared.upgrade() {
+        return running;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::start_sail(&sail_program(), data.path()).await.unwrap();
+    let started = Arc::new(SharedEngine { engine, _data: data });
+    *shared = Arc::downgrade(&started);
+    started
 }
 
 fn sail_program() -> std::path::PathBuf {
@@ -43,6 +50,7 @@ struct Workspace {
     endpoint: DatabricksEndpoint,
     client: reqwest::Client,
     schema: String,
+    _engine: Arc<SharedEngine>,
 }
 
 impl Workspace {
@@ -52,10 +60,11 @@ impl Workspace {
 
     async fn with(settings: EndpointSettings) -> Self {
         let address = "127.0.0.1:0".parse().unwrap();
-        let endpoint = DatabricksEndpoint::start(address, engine().await, settings).await.unwrap();
+        let shared = shared_engine().await;
+        let endpoint = DatabricksEndpoint::start(address, shared.engine.clone(), settings).await.unwrap();
         let schema = format!("main.s{}", uuid::Uuid::new_v4().simple());
         endpoint.query(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await.unwrap();
-        Self { endpoint, client: http_client(), schema }
+        Self { endpoint, client: http_client(), schema, _engine: shared }
     }
 
     /// A workspace with the tables of the service, as `init-tables` makes them.
