@@ -34,6 +34,8 @@ async fn a_service_principal_gets_tokens_that_can_be_revoked() {
         let request = workspace.client.post(&url).basic_auth("app", Some(secret));
         request.form(&[("grant_type", "client_credentials"), ("scope", "all-apis")]).send()
     };
+    let found = workspace.get("/oidc/.well-known/oauth-authorization-server").await.1;
+    assert_eq!(found["token_endpoint"], json!(url));
     let wrong = ask("nope").await.unwrap();
     assert_eq!(
         (wrong.status().as_u16(), wrong.json::<Value>().await.unwrap()["error"].clone()),
