@@ -27,12 +27,18 @@ fn status_table(items: &[Value]) -> String {
     for item in items {
         let lag = item["lag_seconds"].as_i64().map_or_else(|| "-".to_owned(), duration);
         let sources = item["data_sources"].as_array().map_or(&[][..], Vec::as_slice);
-        let unfinished = sources.iter().any(|source| !source["resume"].is_null());
+        let unfinished = match sources {
+            [] => "-",
+            sources if sources.iter().any(|source| !source["resume"].is_null()) => "yes",
+            _ => "no",
+        };
+        let synced_through =
+            item["error"]["class"].as_str().map_or_else(|| time(&item["synced_through"]), str::to_owned);
         table.add_row([
             Cell::new(cell_text(&item["database"])),
-            Cell::new(time(&item["synced_through"])),
+            Cell::new(synced_through),
             right(lag),
-            Cell::new(if unfinished { "yes" } else { "no" }),
+            Cell::new(unfinished),
             Cell::new(lease(item)),
             Cell::new(last_run(&item["last_run"])),
         ]);
@@ -149,7 +155,13 @@ mod tests {
             json!({"dependency": "databricks", "ok": false, "class": "DatabricksForbidden", "detail": "answered 403",
                    "missing": ["a", "b"], "milliseconds": 1234}),
         ];
-        insta::assert_snapshot!(shown("health", items), @"");
+        insta::assert_snapshot!(shown("health", items), @r"
+         dependency  ok   detail                 class                milliseconds  missing
+        ────────────────────────────────────────────────────────────────────────────────────
+         notion      yes  the token is accepted  -                    -             -
+         databricks  no   answered 403           DatabricksForbidden         1,234  a
+                                                                                    b
+        ");
     }
 
     #[test]
@@ -163,7 +175,13 @@ mod tests {
         let fresh =
             json!({"database": "risks", "synced_through": null, "data_sources": [], "lease": null, "last_run": null});
         let no_table = json!({"database": "actions", "error": {"class": "TableMissing", "message": "x"}});
-        insta::assert_snapshot!(shown("status", vec![running, fresh, no_table]), @"");
+        insta::assert_snapshot!(shown("status", vec![running, fresh, no_table]), @r"
+         database  synced through     lag    unfinished  lease                                         last run
+        ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+         projects  2026-11-22 14:58Z  2m 5s  yes         held until 2026-11-22T15:01:00Z by run run-1  sync failed 2h 1m ago (NotionForbidden)
+         risks     -                      -  -           free                                          -
+         actions   TableMissing           -  -           -                                             -
+        ");
     }
 
     #[test]
@@ -174,6 +192,12 @@ mod tests {
             json!({"database": "projects", "database_id": "database-id", "data_sources": [source("2025"), source("2026")]}),
             json!({"database": "risks", "database_id": "database-id", "error": {"class": "SourceAccessLost"}}),
         ];
-        insta::assert_snapshot!(shown("list-databases", items), @"");
+        insta::assert_snapshot!(shown("list-databases", items), @r"
+         database  database id  data source       data source id  synced through
+        ────────────────────────────────────────────────────────────────────────────
+         projects  database-id  2025              source-id       2026-11-22 14:58Z
+                                2026              source-id       2026-11-22 14:58Z
+         risks     database-id  SourceAccessLost
+        ");
     }
 }
