@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use super::render::{grouped, minute, new_table, right};
 use crate::report::Report;
 
+/// Widest line of a cell that holds text for people.
+const CELL_WIDTH: usize = 90;
 /// Keys that come first among the columns of a table by keys, in this order; the rest follow by name.
 const FIRST_KEYS: [&str; 4] = ["dependency", "table", "database", "ok"];
 
@@ -104,7 +106,8 @@ fn table_by_keys(items: &[Value]) -> String {
     for object in objects {
         table.add_row(keys.iter().map(|name| {
             let value = object.get(*name).unwrap_or(&Value::Null);
-            if value.is_number() { right(cell_text(value)) } else { Cell::new(cell_text(value)) }
+            let text = wrapped(&cell_text(value));
+            if value.is_number() { right(text) } else { Cell::new(text) }
         }));
     }
     table.trim_fmt()
@@ -123,6 +126,21 @@ fn cell_text(value: &Value) -> String {
             object.iter().map(|(name, value)| format!("{name} {}", cell_text(value))).collect::<Vec<_>>().join(", ")
         }
     }
+}
+
+/// The text with line feeds between words, so that no line is wider than a cell (a longer word stays whole).
+fn wrapped(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= CELL_WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
 }
 
 fn time(value: &Value) -> String {
@@ -162,6 +180,13 @@ mod tests {
          databricks  no   answered 403           DatabricksForbidden         1,234  a
                                                                                     b
         ");
+    }
+
+    #[test]
+    fn a_long_text_is_wrapped_between_words() {
+        let text = "a reason of some length ".repeat(20);
+        assert!(wrapped(&text).lines().all(|line| line.chars().count() <= CELL_WIDTH));
+        assert_eq!(wrapped(&text).replace('\n', " "), text);
     }
 
     #[test]

@@ -178,6 +178,14 @@ fn the_warehouse_is_named_by_path_or_id() {
 }
 
 #[test]
+fn what_can_not_stand_in_a_header_is_no_credential_and_is_not_repeated() {
+    assert_eq!(
+        problems(&[("NOTION_API_KEY", "Bearer ntn_planted-notion-secret")]),
+        ["BLOCKED: invalid value for NOTION_API_KEY: its value is not printable ASCII without spaces"]
+    );
+}
+
+#[test]
 fn an_address_with_a_password_is_not_repeated() {
     let found = problems(&[("DATABRICKS_HOST", "https://me:planted-client-secret@host")]);
     assert_eq!(
