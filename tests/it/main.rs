@@ -2,4 +2,8 @@
 
 mod support;
 
+mod cap;
+mod cursor;
+mod proof;
+mod sweep;
 mod sync;
