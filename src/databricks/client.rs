@@ -126,15 +126,13 @@ impl Client {
                 Ok(answer) => answer,
                 Err(error @ DatabricksError::DeadlineNear { .. }) => {
                     match self.cancel_and_watch(&answer.statement_id, run).await {
-                        Some(ended) => ended,
-                        None => return Err(error),
+                        // It may have ended otherwise before the cancel came; cancelled by us is the deadline's doing.
+                        Some(ended) if ended.status.state != State::Canceled => ended,
+                        _ => return Err(error),
                     }
                 }
                 Err(error) => return Err(error),
             };
-            if matches!(answer.status.state, State::Canceled) && run.deadline.is_near() {
-                return Err(DatabricksError::DeadlineNear { retry_after: None });
-            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Writes batches, one after another, each while the next page is read: two batches in memory are the most there ever are.
 
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use super::Stop;
 use super::batch::{Batch, Position};
@@ -28,14 +28,24 @@ pub(super) struct Merger {
     databricks: databricks::Client,
     tables: Tables,
     run: Run,
-    in_flight: Option<(JoinHandle<Result<Written, Stop>>, Position)>,
-    /// Every row sent, for the proof.
+    in_flight: Option<InFlight>,
+    /// A MERGE did not end well: nothing may be sent behind the rows that are missing now, else `committed` would pass them.
+    is_cut: bool,
+    /// Every row of a MERGE that ended well, for the proof.
     pub(super) sent: SentRows,
     /// Rows sent, repeats included.
     pub(super) rows_sent: u64,
     /// Everything up to here is committed.
     pub(super) committed: Position,
     pub(super) written: Written,
+}
+
+/// A MERGE under way.
+#[derive(Debug)]
+struct InFlight {
+    merge: JoinHandle<Result<Written, Stop>>,
+    keys: Vec<ProofKey>,
+    position: Position,
 }
 
 impl Merger {
@@ -48,6 +58,7 @@ impl Merger {
             tables,
             run,
             in_flight: None,
+            is_cut: false,
             sent: SentRows::default(),
             rows_sent: 0,
             committed: Position::START,
@@ -58,22 +69,31 @@ impl Merger {
     /// Waits for the MERGE under way and begins the next one.
     pub(super) async fn send(&mut self, batch: Batch) -> Result<(), Stop> {
         self.settle().await?;
-        for row in &batch.rows {
-            self.sent.add(ProofKey { page_id: row.page_id, last_edited_time: row.last_edited_time });
-        }
+        let key = |row: &EncodedRow| ProofKey { page_id: row.page_id, last_edited_time: row.last_edited_time };
+        let keys = batch.rows.iter().map(key).collect();
         self.rows_sent += batch.rows.len() as u64;
         let (databricks, tables, run) = (self.databricks.clone(), self.tables.clone(), self.run.clone());
-        let merge = tokio::spawn(async move { merge_rows(&databricks, &tables, &run, batch.rows).await });
-        self.in_flight = Some((merge, batch.position));
+        // A task of its own has no span unless it is given one: its lines belong to the run, too.
+        let merging = async move { merge_rows(&databricks, &tables, &run, batch.rows).await };
+        let merge = tokio::spawn(merging.in_current_span());
+        self.in_flight = Some(InFlight { merge, keys, position: batch.position });
         Ok(())
     }
 
-    /// Waits until nothing is under way.
+    /// Waits until nothing is under way. After a MERGE that did not end well there is nothing more to wait for or to send.
     pub(super) async fn settle(&mut self) -> Result<(), Stop> {
-        let Some((merge, position)) = self.in_flight.take() else { return Ok(()) };
+        if self.is_cut {
+            return Err(Stop::DeadlineNear { retry_after: None });
+        }
+        let Some(InFlight { merge, keys, position }) = self.in_flight.take() else { return Ok(()) };
+        self.is_cut = true;
         let written = merge
             .await
             .map_err(|error| Failure::new(FailureClass::Internal, "a MERGE's task ended early").caused_by(error))??;
+        self.is_cut = false;
+        for key in keys {
+            self.sent.add(key);
+        }
         self.written.inserted += written.inserted;
         self.written.updated += written.updated;
         self.written.unchanged += written.unchanged;
