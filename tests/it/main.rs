@@ -2,4 +2,7 @@
 
 mod support;
 
+mod cli_process;
+mod lambda_process;
+mod rotation;
 mod sync;
