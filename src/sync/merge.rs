@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use super::Stop;
 use super::batch::{Batch, Position};
@@ -86,7 +86,9 @@ impl Merger {
         let keys = batch.rows.iter().map(key).collect();
         self.rows_sent += batch.rows.len() as u64;
         let (databricks, tables, run) = (self.databricks.clone(), self.tables.clone(), self.run.clone());
-        let merge = tokio::spawn(async move { merge_rows(&databricks, &tables, &run, batch.rows).await });
+        // A task of its own has no span unless it is given one: its lines belong to the run, too.
+        let merging = async move { merge_rows(&databricks, &tables, &run, batch.rows).await };
+        let merge = tokio::spawn(merging.in_current_span());
         self.in_flight = Some(InFlight { merge, keys, position: batch.position });
         Ok(())
     }

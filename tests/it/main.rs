@@ -6,4 +6,7 @@ mod cap;
 mod cursor;
 mod proof;
 mod sweep;
+mod cli_process;
+mod lambda_process;
+mod rotation;
 mod sync;
