@@ -2,4 +2,6 @@
 
 mod support;
 
+mod docs;
 mod sync;
+mod tidy;
