@@ -128,10 +128,12 @@ impl Engine<'_> {
         let mut restart = wanted.restart;
         let result = loop {
             let now = self.run.clock.now();
-            let planned = match plan(&watermark.row, full_refresh, restart, now, self.config.settle) {
+            let mut planned = match plan(&watermark.row, full_refresh, restart, now, self.config.settle) {
                 Ok(planned) => planned,
                 Err(failure) => break Err(failure.into()),
             };
+            // A sweep that the finished part of the job asked for is remembered with the rest of it.
+            planned.sweep |= sweep_wanted;
             walk.note_plan(&planned);
             info!(data_source = %source.id, mode = ?planned.mode, edited_since = ?planned.edited_since,
                   is_resumed = planned.is_resumed, "walking");
@@ -450,7 +452,10 @@ impl<'a> SourceWalk<'a> {
         merger: &Merger,
         position: Position,
     ) -> Result<(), Stop> {
-        if position == Position::START && merger.sent.is_empty() {
+        let nothing_gained = position == Position::START && merger.sent.is_empty();
+        // Without a stored position the next run plans the very same, unless a full refresh or a sweep was asked for.
+        let is_planned_again = planned.is_resumed || !planned.sweep || watermark.row.synced_through.is_none();
+        if nothing_gained && is_planned_again {
             self.resume = watermark.row.resume.as_deref().map(Resume::parse).transpose()?;
             return Ok(());
         }
