@@ -1,6 +1,9 @@
 //! Writes batches, one after another, each while the next page is read: two batches in memory are the most there ever are.
 
+use std::time::Duration;
+
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Stop;
@@ -20,6 +23,8 @@ pub(super) struct Written {
     pub(super) warnings: Vec<String>,
     /// The server refused a body: batches must stay below this.
     pub(super) smaller_limit_bytes: Option<usize>,
+    /// How long it took.
+    took: Duration,
 }
 
 /// The one MERGE under way, and what the ones before did.
@@ -36,6 +41,8 @@ pub(super) struct Merger {
     /// Everything up to here is committed.
     pub(super) committed: Position,
     pub(super) written: Written,
+    /// How long the slowest MERGE took: whether another one fits into the time left.
+    slowest: Duration,
 }
 
 impl Merger {
@@ -52,7 +59,13 @@ impl Merger {
             rows_sent: 0,
             committed: Position::START,
             written: Written::default(),
+            slowest: Duration::ZERO,
         }
+    }
+
+    /// Whether a MERGE as slow as the slowest so far would end in time, and leave as much again for the position.
+    pub(super) fn has_time_for_one_more(&self) -> bool {
+        self.run.deadline.left().is_none_or(|left| left > self.slowest * 3)
     }
 
     /// Waits for the MERGE under way and begins the next one.
@@ -81,6 +94,7 @@ impl Merger {
         if written.smaller_limit_bytes.is_some() {
             self.written.smaller_limit_bytes = written.smaller_limit_bytes;
         }
+        self.slowest = self.slowest.max(written.took);
         self.committed = position;
         Ok(())
     }
@@ -93,6 +107,7 @@ async fn merge_rows(
     run: &Run,
     rows: Vec<EncodedRow>,
 ) -> Result<Written, Stop> {
+    let began = Instant::now();
     let mut written = Written::default();
     let mut pending = vec![rows];
     while let Some(rows) = pending.pop() {
@@ -108,6 +123,7 @@ async fn merge_rows(
         }
         pending.extend(halves(rows, &error, &mut written)?);
     }
+    written.took = began.elapsed();
     Ok(written)
 }
 
