@@ -3,5 +3,6 @@
 mod support;
 
 mod docs;
+mod fuzz;
 mod sync;
 mod tidy;
