@@ -9,4 +9,7 @@ mod sweep;
 mod cli_process;
 mod lambda_process;
 mod rotation;
+mod docs;
+mod fuzz;
 mod sync;
+mod tidy;
