@@ -2,6 +2,7 @@
 """Refuses a deployment that can't be meant, and prints the parameters of one that can.
 
     python3 infra/guard.py ENV [--sha256 HEX]
+    python3 infra/guard.py --describe            only print architecture, SHA-256 and path of the built artifact
 
 Checks, for the environment ENV of samconfig.toml: the built bootstrap is an executable for the template's Architecture;
 no placeholder is left; at least one database has an id; the generated files are current. For prod also: the artifact is the one
@@ -26,7 +27,7 @@ BOOTSTRAP = Path("target/lambda/notion-sync-lambda/bootstrap")
 DEFAULT_ARCHITECTURE = "arm64"
 # e_machine of the ELF header, by the template's Architecture.
 ELF_MACHINES = {"arm64": 183, "x86_64": 62}
-PLACEHOLDER = re.compile(r"your[-_]?|change[-_]?me|<[^>]*>|xxx+|example\.(com|org|net)|placeholder|\bTODO\b|12345678|^$", re.IGNORECASE)
+PLACEHOLDER = re.compile(r"your[-_]|yourwarehouse|change[-_]?me|<[^>]*>|xxx+|example\.(com|org|net)|placeholder|\bTODO\b|12345678|^$", re.IGNORECASE)
 ZERO_ID = re.compile(r"^0[0-]*$")
 
 
@@ -95,6 +96,18 @@ def check_artifact(root: Path, environment: str, architecture: str, pinned: str)
     return problems
 
 
+def describe(root: Path) -> int:
+    """Prints what the built artifact is."""
+    bootstrap = root / BOOTSTRAP
+    if not bootstrap.is_file():
+        print(f"guard: {BOOTSTRAP} is missing; `make build` makes it", file=sys.stderr)
+        return 1
+    machine = elf_machine(bootstrap)
+    architecture = {number: name for name, number in ELF_MACHINES.items()}.get(machine, "no ELF executable")
+    print(f"{sha256(bootstrap)}  {BOOTSTRAP}  ({architecture}, {bootstrap.stat().st_size} bytes)")
+    return 0
+
+
 def check_tree(root: Path, environment: str) -> list[str]:
     """What is wrong with the working tree."""
     problems = []
@@ -110,9 +123,14 @@ def check_tree(root: Path, environment: str) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("environment")
+    parser.add_argument("environment", nargs="?", help="an environment of samconfig.toml")
     parser.add_argument("--sha256", default="", help="the artifact that is meant")
+    parser.add_argument("--describe", action="store_true", help="only print what the built artifact is")
     arguments = parser.parse_args()
+    if arguments.describe:
+        return describe(ROOT)
+    if not arguments.environment:
+        parser.error("name an environment of samconfig.toml")
     parameters = read_parameters(ROOT, arguments.environment)
     architecture = parameters.get("Architecture", DEFAULT_ARCHITECTURE)
     if architecture not in ELF_MACHINES:

@@ -1,21 +1,20 @@
 #!/usr/bin/env python3
 """Runs failed events again: takes them from the two queues of a stack, invokes the function, removes what was accepted.
 
-    .venv-deploy/bin/python infra/redrive.py STACK [--list] [--class NAME] [--max N]
+    .venv-deploy/bin/python infra/redrive.py ENV [--list] [--class NAME] [--max N]
 
 Safe to repeat: runs are idempotent, and an event that fails again comes back into the failure queue. Events that ask for the same
-thing are run once. The connection is that of the AWS environment (profile, region, AWS_ENDPOINT_URL).
+thing are run once. The credentials are those of the AWS environment.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import dataclass
 
-import boto3
+from stack import Stack
 
 # A message that was looked at is invisible for this long, so that one pass sees each once.
 PASS_SECONDS = 60
@@ -82,21 +81,17 @@ def receive(sqs, queue_url: str, limit: int) -> list[FailedEvent]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stack", help="the stack's name, such as notion-sync-dev")
+    parser.add_argument("environment", help="an environment of samconfig.toml, such as dev")
     parser.add_argument("--list", action="store_true", help="only show what waits")
     parser.add_argument("--class", dest="failure_class", help="only events that failed with this class")
     parser.add_argument("--max", type=int, default=100, help="at most so many events of each queue (default 100)")
     arguments = parser.parse_args()
 
-    def client(service: str):
-        return boto3.client(service, endpoint_url=os.environ.get("AWS_ENDPOINT_URL") or None)
-
-    stack = client("cloudformation").describe_stacks(StackName=arguments.stack)["Stacks"][0]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-    sqs, function = client("sqs"), client("lambda")
+    stack = Stack(arguments.environment)
+    sqs, function = stack.client("sqs"), stack.client("lambda")
     failed: list[FailedEvent] = []
     for name in ("FailureQueueUrl", "ScheduleDeadLetterQueueUrl"):
-        failed += receive(sqs, outputs[name], arguments.max)
+        failed += receive(sqs, stack.outputs[name], arguments.max)
     chosen = [f for f in failed if arguments.failure_class in (None, f.failure_class)]
     refused = 0
     accepted: set[str] = set()
@@ -106,7 +101,7 @@ def main() -> int:
             if arguments.list:
                 continue
             if item.key not in accepted:
-                answer = function.invoke(FunctionName=outputs["FunctionName"], InvocationType="Event", Payload=item.event.encode())
+                answer = function.invoke(FunctionName=stack.outputs["FunctionName"], InvocationType="Event", Payload=item.event.encode())
                 if answer["StatusCode"] != 202:
                     refused += 1
                     print(f"    not accepted (status {answer['StatusCode']}); it stays in the queue")

@@ -70,7 +70,7 @@ class StackTest(unittest.TestCase):
             "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION,
         }
         done = subprocess.run(
-            [sys.executable, ROOT / "infra" / "redrive.py", "notion-sync-dev", *arguments],
+            [sys.executable, ROOT / "infra" / "redrive.py", "dev", *arguments],
             env=environment, capture_output=True, text=True, timeout=120, check=False,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
