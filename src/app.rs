@@ -1,17 +1,47 @@
 //! The composition root: ready clients, and the one `match` on [`Action`].
 
-use crate::action::Action;
+use tokio::time::Instant;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use crate::action::{Action, SweepRequest, SyncRequest};
+use crate::aws;
 use crate::clock::{Clock, Deadline};
 use crate::config::Config;
-use crate::ids::RunId;
-use crate::progress::Progress;
-use crate::report::Report;
+use crate::databricks;
+use crate::dynamodb::StateTable;
+use crate::failure::{Failure, FailureClass};
+use crate::health;
+use crate::ids::{Database, DatabaseName, RunId};
+use crate::init_tables;
+use crate::lease::{Acquired, Lease};
+use crate::notion;
+use crate::progress::{Progress, ProgressEvent};
+use crate::report::{Outcome, Report};
+use crate::run::{Meter, Run};
+use crate::run_log;
+use crate::secrets::Secrets;
+use crate::status;
+use crate::sync::Engine;
+use crate::sync::engine::Wanted;
+use crate::watermark::{Cache, Truth, Watermarks};
 
 /// The service with its clients, built once per process and used for every run.
 #[derive(Debug)]
 pub struct App {
     config: Config,
     clock: Clock,
+    /// A failure to set the clients up is answered by every run, with its class.
+    clients: Result<Clients, Failure>,
+}
+
+/// Everything that talks to the outside.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    pub(crate) notion: notion::Client,
+    pub(crate) databricks: databricks::Client,
+    pub(crate) secrets: Secrets,
+    pub(crate) state_table: Option<StateTable>,
+    pub(crate) watermarks: Watermarks,
 }
 
 /// What a run is given by whoever asks for it.
@@ -24,10 +54,15 @@ pub struct RunContext {
 }
 
 impl App {
-    /// Builds the clients; no network call.
+    /// Builds the clients; no network call but what the AWS SDK needs to find credentials.
     pub async fn new(config: Config) -> Self {
-        tokio::task::yield_now().await;
-        Self { config, clock: Clock::System }
+        Self::with_clock(config, Clock::System).await
+    }
+
+    /// The same with another clock, for tests.
+    pub async fn with_clock(config: Config, clock: Clock) -> Self {
+        let clients = Clients::new(&config).await;
+        Self { config, clock, clients }
     }
 
     /// The configuration the service runs with.
@@ -38,8 +73,174 @@ impl App {
 
     /// Runs one action. A failure is in the report (`outcome` failed, `error`), and has been logged once.
     pub async fn run(&self, action: &Action, context: &RunContext) -> Report {
-        let _ = context;
-        tokio::task::yield_now().await;
-        Report::begin(action.name(), RunId::random(), self.clock.now())
+        let run = Run {
+            id: RunId::random(),
+            deadline: context.deadline,
+            clock: self.clock.clone(),
+            progress: context.progress.clone(),
+            meter: std::sync::Arc::new(Meter::default()),
+        };
+        let span = info_span!("run", run_id = run.id.as_str(), database = action.database().map(DatabaseName::as_str));
+        self.run_within(action, &run).instrument(span).await
+    }
+
+    async fn run_within(&self, action: &Action, run: &Run) -> Report {
+        let began = Instant::now();
+        let mut report = Report::begin(action.name(), run.id.clone(), self.clock.now());
+        let ran = match &self.clients {
+            Ok(clients) => Box::pin(self.carry_out(clients, action, run, &mut report)).await,
+            Err(failure) => Err(Failure::new(failure.class(), failure.to_string())),
+        };
+        if let Err(failure) = ran {
+            report.fail(&failure);
+        }
+        report.set_costs(run.meter.totals());
+        report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match &report.error {
+            Some(failed) => error!(class = failed.class.name(), "the run failed: {}", failed.message),
+            None => info!(outcome = report.outcome.name(), duration_ms = report.duration_ms, "the run ended"),
+        }
+        report
+    }
+
+    async fn carry_out(
+        &self,
+        clients: &Clients,
+        action: &Action,
+        run: &Run,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        match action {
+            Action::Sync(SyncRequest { database, full_refresh, restart, allow_removals }) => {
+                let wanted = Wanted { full_refresh: *full_refresh, restart: *restart, allow_removals: *allow_removals };
+                self.on_database(clients, database, run, report, Work::Sync(wanted)).await
+            }
+            Action::Sweep(SweepRequest { database, allow_removals }) => {
+                self.on_database(clients, database, run, report, Work::Sweep { allow_removals: *allow_removals }).await
+            }
+            Action::Health => health::check(&self.config, clients, run, report).await,
+            Action::ListDatabases => status::list_databases(&self.config, clients, run, report).await,
+            Action::InitTables => init_tables::init_tables(clients, run, report).await,
+            Action::Status => status::status(&self.config, clients, run, report).await,
+        }
+    }
+
+    /// Work on one database, under its lease.
+    async fn on_database(
+        &self,
+        clients: &Clients,
+        name: &DatabaseName,
+        run: &Run,
+        report: &mut Report,
+        work: Work,
+    ) -> Result<(), Failure> {
+        let database = self.database(name)?;
+        report.database = Some(database.name.clone());
+        report.database_id = Some(database.id);
+        run.progress.tell(&ProgressEvent::DatabaseStarted { database: name.clone() });
+        let lease = match self.lease(clients, database, run, report).await {
+            Ok(lease) => lease,
+            Err(Skipped) => return Ok(()),
+        };
+        let engine = Engine {
+            notion: &clients.notion,
+            databricks: &clients.databricks,
+            watermarks: &clients.watermarks,
+            config: &self.config.sync,
+            database,
+            run,
+        };
+        let worked = match work {
+            Work::Sync(wanted) => Box::pin(engine.sync(wanted, report)).await,
+            Work::Sweep { allow_removals } => Box::pin(engine.sweep(allow_removals, report)).await,
+        };
+        let worked = worked.map_err(|failure| failure.context(format!("database {name}")));
+        if let Err(failure) = &worked {
+            report.fail(failure);
+        }
+        self.close(clients, database, lease, report).await;
+        run.progress.tell(&ProgressEvent::DatabaseEnded { database: name.clone(), outcome: report.outcome.name() });
+        worked
+    }
+
+    fn database(&self, name: &DatabaseName) -> Result<&Database, Failure> {
+        self.config.databases.iter().find(|database| database.name == *name).ok_or_else(|| {
+            let configured: Vec<&str> = self.config.databases.iter().map(|database| database.name.as_str()).collect();
+            let message = format!("no database {name} is configured; configured are {}", configured.join(", "));
+            Failure::new(FailureClass::UnknownDatabase, message)
+        })
+    }
+
+    /// The database's lease; `None` = the run goes on without one.
+    async fn lease(
+        &self,
+        clients: &Clients,
+        database: &Database,
+        run: &Run,
+        report: &mut Report,
+    ) -> Result<Option<Lease>, Skipped> {
+        let Some(table) = &clients.state_table else { return Ok(None) };
+        match Lease::acquire(table, database.id, &run.id, &self.clock).await {
+            Ok(Acquired::Held(lease)) => Ok(Some(lease)),
+            Ok(Acquired::TakenBy { run_id, until }) => {
+                let warning =
+                    format!("run {run_id} works on this database; its lease holds until {until} unless renewed");
+                info!(warning, "skipped");
+                report.outcome = Outcome::Skipped;
+                report.warnings.push(warning);
+                Err(Skipped)
+            }
+            Err(failure) => {
+                let warning = format!("the run goes on without a lease: {}", failure.describe());
+                warn!(warning, "lease");
+                report.warnings.push(warning);
+                Ok(None)
+            }
+        }
+    }
+
+    /// What must be done before the answer, since nothing runs after it on Lambda: the run's record, the lease.
+    async fn close(&self, clients: &Clients, database: &Database, lease: Option<Lease>, report: &mut Report) {
+        let Some(table) = &clients.state_table else { return };
+        let took = self.clock.now().duration_since(report.started_at);
+        report.duration_ms = u64::try_from(took.as_millis()).unwrap_or_default();
+        // Without a lease the table is down, and a second wait for it helps nobody.
+        let Some(lease) = lease else { return };
+        if let Err(failure) = run_log::store(table, database.id, report).await {
+            report.warnings.push(format!("the run was not recorded for status: {}", failure.describe()));
+        }
+        if let Err(failure) = lease.release().await {
+            let warning = format!("the lease was not released and ends by itself: {}", failure.describe());
+            warn!(warning, "lease");
+            report.warnings.push(warning);
+        }
+    }
+}
+
+/// Another run holds the lease.
+struct Skipped;
+
+/// What to do on a database.
+enum Work {
+    Sync(Wanted),
+    Sweep { allow_removals: bool },
+}
+
+impl Clients {
+    async fn new(config: &Config) -> Result<Self, Failure> {
+        let needs_aws = config.watermark_table.is_some() || config.secrets.needs_secret();
+        let sdk_config = if needs_aws { Some(aws::sdk_config(&config.aws).await) } else { None };
+        let secrets_client =
+            sdk_config.as_ref().filter(|_| config.secrets.needs_secret()).map(aws_sdk_secretsmanager::Client::new);
+        let secrets = Secrets::new(config.secrets.clone(), secrets_client);
+        let notion = notion::Client::new(config.notion.clone(), secrets.clone(), config.retry)?;
+        let databricks = databricks::Client::new(config.databricks.clone(), secrets.clone(), config.retry)?;
+        let state_table = sdk_config
+            .as_ref()
+            .zip(config.watermark_table.clone())
+            .map(|(sdk_config, name)| StateTable::new(sdk_config, name));
+        let cache = state_table.clone().map(Cache::new);
+        let watermarks = Watermarks::new(Truth::new(databricks.clone()), cache);
+        Ok(Self { notion, databricks, secrets, state_table, watermarks })
     }
 }

@@ -61,6 +61,8 @@ pub struct Deadline {
 struct Ends {
     soft: Instant,
     hard: Instant,
+    /// The time kept back, however much of it is being used.
+    reserve: Duration,
 }
 
 impl Deadline {
@@ -76,7 +78,7 @@ impl Deadline {
         let now = Instant::now();
         let Some(hard) = now.checked_add(run_time) else { return Self::none() };
         let reserve = LONGEST_RESERVE.min(run_time / 5);
-        Self { ends: Some(Ends { soft: hard - reserve, hard }) }
+        Self { ends: Some(Ends { soft: hard - reserve, hard, reserve }) }
     }
 
     /// Whether new work must no longer be begun.
@@ -97,20 +99,29 @@ impl Deadline {
         self.ends.map(|ends| ends.hard.saturating_duration_since(Instant::now()))
     }
 
-    /// The same end, but with work allowed until `before_end` ahead of it: for what is done in the time kept back.
-    #[must_use]
-    pub fn closing(&self, before_end: Duration) -> Self {
+    /// The same end, but with work allowed until `before_end` ahead of it.
+    fn closing(&self, before_end: Duration) -> Self {
         let ends = self.ends.map(|ends| Ends {
             soft: ends.hard.checked_sub(before_end).map_or(ends.soft, |at| at.max(ends.soft)),
-            hard: ends.hard,
+            ..ends
         });
         Self { ends }
     }
 
-    /// Half of the time kept back: what storing the position after the last MERGE may take. Zero without a deadline.
+    /// For MERGEs still under way when the time for new work is over: they have until half of the reserve is left.
     #[must_use]
-    pub fn half_reserve(&self) -> Duration {
-        self.ends.map_or(Duration::ZERO, |ends| (ends.hard - ends.soft) / 2)
+    pub fn for_merging(&self) -> Self {
+        self.closing(self.reserve() / 2)
+    }
+
+    /// For storing the position after the last MERGE: until an eighth of the reserve is left, for the answer.
+    #[must_use]
+    pub fn for_storing(&self) -> Self {
+        self.closing(self.reserve() / 8)
+    }
+
+    fn reserve(&self) -> Duration {
+        self.ends.map_or(Duration::ZERO, |ends| ends.reserve)
     }
 }
 
@@ -133,6 +144,7 @@ mod tests {
         assert_eq!(long.left_for_work(), Some(Duration::from_secs(840)));
         assert_eq!(long.left(), Some(Duration::from_secs(900)));
         assert!(!Deadline::none().is_near());
-        assert_eq!(long.closing(Duration::from_secs(5)).left_for_work(), Some(Duration::from_secs(895)));
+        assert_eq!(long.for_merging().left_for_work(), Some(Duration::from_secs(870)));
+        assert_eq!(long.for_storing().for_storing().left_for_work(), Some(Duration::from_millis(892_500)));
     }
 }

@@ -1,1 +1,102 @@
-//! The probes of `health`: each dependency by itself.
+//! The probes of `health`: each dependency by itself, so that the answer says what is wrong with which.
+
+use serde_json::json;
+
+use crate::app::Clients;
+use crate::config::Config;
+use crate::databricks::Statement;
+use crate::failure::{Failure, FailureClass};
+use crate::report::Report;
+use crate::run::Run;
+use crate::warehouse::{Tables, read_columns};
+
+/// What one probe found.
+struct Probe<'a> {
+    run: &'a Run,
+    report: &'a mut Report,
+    first_failure: Option<Failure>,
+}
+
+impl Probe<'_> {
+    fn note(&mut self, dependency: &str, found: Result<String, Failure>) {
+        let item = match &found {
+            Ok(detail) => json!({"dependency": dependency, "ok": true, "detail": detail}),
+            Err(failure) => {
+                json!({"dependency": dependency, "ok": false, "class": failure.class(), "detail": failure.describe()})
+            }
+        };
+        self.report.items.push(item);
+        if let Err(failure) = found {
+            self.first_failure.get_or_insert(failure.context(dependency));
+        }
+    }
+}
+
+/// Checks everything, whatever fails before; starts the warehouse.
+///
+/// # Errors
+/// The first probe's failure; the report's items tell all of them.
+pub(crate) async fn check(config: &Config, clients: &Clients, run: &Run, report: &mut Report) -> Result<(), Failure> {
+    let mut probe = Probe { run, report, first_failure: None };
+    probe.note("secrets_manager", secrets(config, clients).await);
+    probe.note("dynamodb", dynamodb(config, clients).await);
+    notion(config, clients, &mut probe).await;
+    databricks(clients, &mut probe).await;
+    probe.first_failure.map_or(Ok(()), Err)
+}
+
+async fn secrets(config: &Config, clients: &Clients) -> Result<String, Failure> {
+    clients.secrets.current().await?;
+    Ok(match &config.secrets.secrets_id {
+        Some(id) if config.secrets.needs_secret() => {
+            format!("secret {id} holds all credentials that are not in the environment")
+        }
+        Some(id) => format!("the environment holds all credentials; secret {id} is not read"),
+        None => "not configured (SECRETS_ID); the environment holds all credentials".to_owned(),
+    })
+}
+
+async fn dynamodb(config: &Config, clients: &Clients) -> Result<String, Failure> {
+    let (Some(table), Some(database)) = (&clients.state_table, config.databases.first()) else {
+        return Ok("not configured (WATERMARK_TABLE); runs have no cache and no lease".to_owned());
+    };
+    // GetItem, not DescribeTable: the function may read items and nothing else.
+    table.get(database.id, "lease").await?;
+    Ok(format!("table {} answers", table.name))
+}
+
+async fn notion(config: &Config, clients: &Clients, probe: &mut Probe<'_>) {
+    let token = clients.notion.me(probe.run).await;
+    let is_accepted = token.is_ok();
+    probe.note("notion", token.map(|()| "the token is accepted".to_owned()).map_err(Failure::from));
+    if !is_accepted {
+        return;
+    }
+    for database in &config.databases {
+        let found = clients.notion.database(database.id, probe.run).await.map_err(Failure::from);
+        let found = found.and_then(|info| {
+            if info.in_trash {
+                let message = format!("database {} lies in the trash", database.id);
+                return Err(Failure::new(FailureClass::SourceAccessLost, message));
+            }
+            Ok(format!("{} data sources", info.data_sources.len()))
+        });
+        probe.note(&format!("notion database {}", database.name), found);
+    }
+}
+
+async fn databricks(clients: &Clients, probe: &mut Probe<'_>) {
+    let question =
+        Statement { purpose: "probe".to_owned(), text: "SELECT 1 AS one".to_owned(), parameters: Vec::new() };
+    let answered = clients.databricks.execute(&question, probe.run).await;
+    let is_there = answered.is_ok();
+    let warehouse = &clients.databricks.config().warehouse_id;
+    probe.note("databricks", answered.map(|_| format!("warehouse {warehouse} answers")).map_err(Failure::from));
+    if !is_there {
+        return;
+    }
+    for (name, _) in Tables::of(clients.databricks.config()).definitions() {
+        let found = clients.databricks.execute(&read_columns(name), probe.run).await;
+        probe.note(&format!("table {name}"), found.map(|_| "is there".to_owned()).map_err(Failure::from));
+    }
+}

@@ -1,1 +1,96 @@
-//! The one builder of HTTP clients.
+//! The one builder of HTTP clients, and the one reader of bodies: both bounded.
+
+use std::time::Duration;
+
+use reqwest::{Client, Response, redirect};
+
+use crate::failure::{Failure, FailureClass};
+
+/// Longest time to open a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest body read from either API. A query page of 100 ordinary rows is about 1 MiB.
+pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
+
+/// A client whose every exchange, body included, ends within `timeout`. Redirects are not followed: they could carry a
+/// credential to another host.
+///
+/// # Errors
+/// `Internal` when the TLS set-up of this machine can't be used.
+#[expect(clippy::disallowed_methods, reason = "the one place that builds clients")]
+pub fn client(timeout: Duration) -> Result<Client, Failure> {
+    Client::builder()
+        .user_agent(concat!("notion-sync/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(timeout)
+        .redirect(redirect::Policy::none())
+        .build()
+        .map_err(|error| Failure::new(FailureClass::Internal, "setting up the HTTP client").caused_by(error))
+}
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The connection broke, or what came was cut short.
+    #[error("the answer broke off")]
+    Transport(#[source] reqwest::Error),
+    /// The body is larger than [`MAX_BODY_BYTES`].
+    #[error("the answer is larger than {MAX_BODY_BYTES} bytes")]
+    TooLarge,
+}
+
+/// Reads a whole body, at most [`MAX_BODY_BYTES`].
+pub(crate) async fn read_body(mut response: Response) -> Result<Vec<u8>, BodyError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| BodyError::Transport(error.without_url()))? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(BodyError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The wait that a `Retry-After` header asks for: whole seconds, or an HTTP date relative to `Date`.
+pub(crate) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let date = headers.get(reqwest::header::DATE)?.to_str().ok()?;
+    let from = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    Some(Duration::try_from(until.duration_since(from)).unwrap_or(Duration::ZERO))
+}
+
+/// The start of a body that is no API answer (a gateway's HTML page), safe to show: one line, cut.
+pub(crate) fn excerpt(body: &[u8]) -> String {
+    const SHOWN_CHARACTERS: usize = 160;
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN_CHARACTERS)]);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line: String = words.join(" ").chars().take(SHOWN_CHARACTERS).collect();
+    if line.is_empty() { "an empty body".to_owned() } else { format!("{line:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(retry_after(&headers), None);
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("49"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(49)));
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("Sun, 22 Nov 2026 13:00:30 GMT"));
+        headers.insert(DATE, HeaderValue::from_static("Sun, 22 Nov 2026 13:00:00 GMT"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn an_html_page_is_shown_as_one_short_line() {
+        assert_eq!(excerpt(b"<html>\n  <h1>502</h1>\n"), "\"<html> <h1>502</h1>\"");
+        assert_eq!(excerpt(b""), "an empty body");
+    }
+}

@@ -203,6 +203,23 @@ impl Report {
         }
     }
 
+    /// Adds a data source's share: its page counts go into the totals, the rest of which the run's meter knows.
+    pub fn add_source(&mut self, source: DataSourceReport) {
+        let pages = Totals { requests: 0, retries: 0, rate_limit_waits: 0, statements: 0, bytes: 0, ..source.totals };
+        self.totals.add(&pages);
+        if self.mode != Some(Mode::FullRefresh) {
+            self.mode = Some(source.mode);
+        }
+        self.data_sources.push(source);
+    }
+
+    /// Sets the costs that the run's meter counted; page counts stay.
+    pub fn set_costs(&mut self, metered: Totals) {
+        let pages = Totals { requests: 0, retries: 0, rate_limit_waits: 0, statements: 0, bytes: 0, ..self.totals };
+        self.totals = metered;
+        self.totals.add(&pages);
+    }
+
     /// Turns the report into one of a failed run; what was counted so far stays.
     pub fn fail(&mut self, failure: &Failure) {
         self.outcome = Outcome::Failed;

@@ -1,8 +1,23 @@
 //! The Databricks SQL Statement Execution API: submit, poll, cancel; credentials; errors by what to do about them.
 
+mod auth;
+mod client;
+mod error;
+mod sql;
+mod statement;
+
+pub use client::Client;
+pub use error::DatabricksError;
+pub(crate) use error::{KEY_COUNT_MARK, PROOF_MARK, ROW_COUNT_MARK};
+pub use sql::{QualifiedName, quote_identifier};
+pub use statement::{Counts, Parameter, Rows, Statement};
+
 use std::time::Duration;
 
 use reqwest::Url;
+
+/// The largest request body we send, whatever is configured: the API's limit is 16 MiB of text (facts/databricks §1.4).
+pub const MAX_BODY_BYTES: usize = 15 * 1024 * 1024;
 
 /// How to reach the warehouse.
 #[derive(Debug, Clone)]

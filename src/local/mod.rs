@@ -3,7 +3,13 @@
 pub mod aws;
 pub mod databricks;
 pub mod demo;
+pub mod environment;
 pub mod faults;
+pub mod lambda;
+pub mod loopback;
 pub mod notion;
 pub mod process;
 pub mod seed;
+pub mod stack;
+pub mod tools;
+pub mod verify;

@@ -1,8 +1,25 @@
 //! The Notion API as we use it: exchanges, shapes as sent, errors by what to do about them.
 
+mod client;
+mod error;
+mod page;
+mod raw;
+mod truncation;
+mod wire;
+
+pub use client::Client;
+pub use error::NotionError;
+pub use page::{PageError, PageRow, without_request_id};
+pub use raw::volatile_spans;
+pub use truncation::{TruncatedProperty, truncated_properties};
+pub use wire::{DataSourceInfo, DataSourceRef, DatabaseInfo, PropertyItems, Query, QueryPage};
+
 use std::time::Duration;
 
 use reqwest::Url;
+
+/// The version sent with every request (facts/notion §1.1), and stored as `api_version` with every row.
+pub const API_VERSION: &str = "2026-03-11";
 
 /// How to reach Notion and how fast.
 #[derive(Debug, Clone)]
@@ -15,4 +32,14 @@ pub struct NotionConfig {
     pub page_size: u32,
     /// Longest time for one exchange, body included; Notion's own limit is 60 s (facts/notion §2.7).
     pub timeout: Duration,
+}
+
+/// The two parts of a data source that no single query shows together (facts/notion §2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Partition {
+    /// Rows that are not archived.
+    Default,
+    /// Archived rows (`is_archived: true`); trash is in neither.
+    Archived,
 }

@@ -1,1 +1,23 @@
-//! Our tables in the warehouse: columns, statements.
+//! Our tables in the warehouse: columns, statements. The texts are tried on Sail and read by Spark (facts/databricks §3).
+
+mod pages;
+mod row;
+mod sweep;
+mod tables;
+mod watermarks;
+
+pub use pages::{merge_pages, merge_removals};
+pub use row::{EncodedRow, Removal, RemovalReason, Row};
+pub use sweep::{Difference, IdRange, ListedRow, Side, compare_listing, read_comparison};
+pub use tables::{Tables, add_columns, create_schema, create_table, missing_columns, read_columns, set_properties};
+pub use watermarks::{ProofKey, WatermarkRow, check_proof, merge_watermark, read_watermarks, watermarks_of};
+
+use serde::Serialize;
+
+use crate::failure::{Failure, FailureClass};
+
+/// A JSON array of `items`: the one STRING parameter that carries a statement's rows.
+fn json_array<T: Serialize>(items: &[T]) -> Result<String, Failure> {
+    serde_json::to_string(items)
+        .map_err(|error| Failure::new(FailureClass::Internal, "writing the rows of a statement").caused_by(error))
+}

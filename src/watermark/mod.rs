@@ -1,1 +1,214 @@
-//! Where each data source stands: truth in Databricks, cache in DynamoDB.
+//! Where each data source stands: the truth in Databricks, a cache of it in DynamoDB.
+//!
+//! The rule, decided in [`Watermarks::load`] and nowhere else: what the cache has is used without asking the warehouse; when
+//! it lacks a data source, is down or unreadable, the truth is read; with both at hand the later `synced_through` counts.
+//! The cache may be ahead, since a run that wrote nothing moves the cache alone. Neither ever moves back.
+
+mod cache;
+mod resume;
+mod truth;
+
+pub use cache::Cache;
+pub use resume::{Resume, Stretch};
+pub use truth::{SentRows, Truth};
+
+use std::collections::{BTreeMap, HashMap};
+
+use tracing::warn;
+
+use crate::failure::Failure;
+use crate::ids::{DataSourceId, Database, PageId};
+use crate::run::Run;
+use crate::warehouse::{ProofKey, WatermarkRow};
+
+/// Page → fingerprint of what the last run wrote, for every row that the next run will surely read again.
+pub type RecentRows = BTreeMap<PageId, String>;
+
+/// Where one data source stands.
+#[derive(Debug, Clone)]
+pub struct Watermark {
+    /// What both stores hold.
+    pub row: WatermarkRow,
+    /// What only the cache holds.
+    pub recent: RecentRows,
+}
+
+/// The watermarks of a database as loaded, and what to tell about the loading.
+#[derive(Debug)]
+pub struct Loaded {
+    /// One entry per data source asked for.
+    pub watermarks: HashMap<DataSourceId, Watermark>,
+    /// Whether the cache answered, so that a run without changes may move it alone.
+    pub is_cache_usable: bool,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// What storing in the truth did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// The truth now says what was stored.
+    Advanced,
+    /// The truth was already further; it was left alone.
+    AlreadyFurther,
+}
+
+/// Both stores. They are no interchangeable implementations of one thing: one may lie, the other may not.
+#[derive(Debug, Clone)]
+pub struct Watermarks {
+    truth: Truth,
+    cache: Option<Cache>,
+}
+
+impl Watermarks {
+    /// The truth with an optional cache in front.
+    #[must_use]
+    pub fn new(truth: Truth, cache: Option<Cache>) -> Self {
+        Self { truth, cache }
+    }
+
+    /// Loads the watermarks of a database's data sources; see the module for the rule.
+    ///
+    /// # Errors
+    /// When the truth is needed and can't be read; a cache that is down is a warning.
+    pub async fn load(&self, database: &Database, sources: &[DataSourceId], run: &Run) -> Result<Loaded, Failure> {
+        let mut warnings = Vec::new();
+        let mut cached = HashMap::new();
+        let mut is_cache_usable = self.cache.is_some();
+        match &self.cache {
+            None => warnings.push("no cache is configured (WATERMARK_TABLE): each run starts the warehouse".to_owned()),
+            Some(cache) => {
+                for source in sources {
+                    match cache.load(database, *source).await {
+                        Ok(Some(watermark)) => {
+                            cached.insert(*source, watermark);
+                        }
+                        Ok(None) => {
+                            warnings.push(format!(
+                                "the cache has no watermark of data source {source}; the truth was read"
+                            ));
+                        }
+                        Err(failure) => {
+                            is_cache_usable = false;
+                            let warning =
+                                format!("the cache could not be used, the truth was read: {}", failure.describe());
+                            warn!(warning, "watermark cache");
+                            warnings.push(warning);
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        let truth = if sources.iter().all(|source| cached.contains_key(source)) {
+            Vec::new()
+        } else {
+            self.truth.load(database, run).await?
+        };
+        let watermarks = sources
+            .iter()
+            .map(|source| {
+                let stored = truth.iter().find(|row| row.data_source_id == *source).cloned();
+                (*source, later(cached.remove(source), stored).unwrap_or_else(|| Watermark::none(database, *source)))
+            })
+            .collect();
+        Ok(Loaded { watermarks, is_cache_usable, warnings })
+    }
+
+    /// What the stores say for people: the cache where there is one, so that no warehouse starts; else the truth.
+    ///
+    /// # Errors
+    /// When the truth is needed and can't be read.
+    pub async fn peek(&self, database: &Database, run: &Run) -> Result<Vec<WatermarkRow>, Failure> {
+        if let Some(cache) = &self.cache {
+            match cache.load_all(database).await {
+                Ok(rows) if !rows.is_empty() => return Ok(rows),
+                Ok(_) => {}
+                Err(failure) => warn!(reason = failure.describe(), "the cache could not be read"),
+            }
+        }
+        self.truth.load(database, run).await
+    }
+
+    /// Proves that the table holds `keys` and stores the row in the truth; the cache follows, best effort.
+    ///
+    /// # Errors
+    /// When the proof fails or the truth can't be written.
+    pub async fn store(
+        &self,
+        watermark: &Watermark,
+        keys: &[ProofKey],
+        run: &Run,
+        warnings: &mut Vec<String>,
+    ) -> Result<Stored, Failure> {
+        let stored = self.truth.store(&watermark.row, keys, run).await?;
+        if stored == Stored::Advanced {
+            self.store_in_cache(watermark, run, warnings).await;
+        }
+        Ok(stored)
+    }
+
+    /// Moves the cache alone: a run that wrote nothing starts no warehouse. A failure is a warning.
+    pub async fn store_in_cache(&self, watermark: &Watermark, run: &Run, warnings: &mut Vec<String>) {
+        let Some(cache) = &self.cache else { return };
+        if let Err(failure) = cache.store(watermark, run).await {
+            let warning =
+                format!("the cache was not updated, the next run reads more than it must: {}", failure.describe());
+            warn!(warning, "watermark cache");
+            warnings.push(warning);
+        }
+    }
+}
+
+/// The later of what cache and truth say. At equal times the cache's: it holds the recent rows as well.
+fn later(cached: Option<Watermark>, stored: Option<WatermarkRow>) -> Option<Watermark> {
+    match (cached, stored) {
+        (Some(cached), Some(stored)) if stored.synced_through > cached.row.synced_through => {
+            Some(Watermark::from(stored))
+        }
+        (Some(cached), _) => Some(cached),
+        (None, stored) => stored.map(Watermark::from),
+    }
+}
+
+impl Watermark {
+    /// The watermark of a data source that was never synced.
+    #[must_use]
+    pub fn none(database: &Database, data_source_id: DataSourceId) -> Self {
+        Self::from(WatermarkRow::empty(database.id, &database.name, data_source_id))
+    }
+}
+
+impl From<WatermarkRow> for Watermark {
+    fn from(row: WatermarkRow) -> Self {
+        Self { row, recent: RecentRows::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{DatabaseId, DatabaseName};
+
+    fn row(synced_through: Option<&str>) -> WatermarkRow {
+        let id = "27a5d30a-1728-4a1e-a788-71341f22fb97";
+        let source = DataSourceId::parse(id).unwrap();
+        let mut row =
+            WatermarkRow::empty(DatabaseId::parse(id).unwrap(), &DatabaseName::parse("projects").unwrap(), source);
+        row.synced_through = synced_through.map(|at| at.parse().unwrap());
+        row
+    }
+
+    #[test]
+    fn with_both_at_hand_the_later_one_counts() {
+        let (early, late) = (row(Some("2026-11-22T13:00:00Z")), row(Some("2026-11-22T13:15:00Z")));
+        let pick = |cached: &WatermarkRow, stored: &WatermarkRow| {
+            later(Some(cached.clone().into()), Some(stored.clone())).unwrap().row.synced_through
+        };
+        assert_eq!(pick(&early, &late), late.synced_through);
+        assert_eq!(pick(&late, &early), late.synced_through);
+        assert_eq!(pick(&row(None), &early), early.synced_through);
+        assert_eq!(pick(&early, &row(None)), early.synced_through);
+        assert!(later(None, None).is_none());
+    }
+}

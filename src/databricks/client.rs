@@ -1,0 +1,332 @@
+//! Statements: submit, poll and cancel are three exchanges. With a `statement_id` in hand only that id is polled; nothing
+//! is submitted again until it has ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+use reqwest::{Method, header};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, warn};
+
+use super::auth::{Token, TokenEndpoint, Tokens};
+use super::statement::{Chunk, QueryTag, State, StatementAnswer, SubmitBody};
+use super::{DatabricksConfig, DatabricksError, Rows, Statement};
+use crate::clock::Deadline;
+use crate::failure::Failure;
+use crate::http;
+use crate::rate_limit::RateLimiter;
+use crate::retry::{self, RetryPolicy, Stopped};
+use crate::run::Run;
+use crate::secrets::Secrets;
+
+const STATEMENTS_PATH: &str = "/api/2.0/sql/statements";
+
+/// Longest time a submit waits on the server, and the shortest it accepts (facts/databricks §1.1).
+const LONGEST_SERVER_WAIT_SECONDS: u64 = 50;
+const SHORTEST_SERVER_WAIT_SECONDS: u64 = 5;
+
+/// Longest time a statement is waited for where no deadline ends the run before; a stopped warehouse needs minutes.
+const LONGEST_STATEMENT: Duration = Duration::from_secs(3600);
+
+/// How long a cancelled statement is watched, so that a MERGE that won the race counts as done.
+const CANCEL_WATCH: Duration = Duration::from_secs(5);
+
+/// The Statement Execution API of one warehouse; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    config: Arc<DatabricksConfig>,
+    http: reqwest::Client,
+    tokens: Arc<Tokens>,
+    limiter: Arc<RateLimiter>,
+    retry: RetryPolicy,
+}
+
+impl Client {
+    /// A client for the configured warehouse; no network call, no token request.
+    ///
+    /// # Errors
+    /// `Internal` when the HTTP client can't be set up.
+    pub fn new(config: DatabricksConfig, secrets: Secrets, retry: RetryPolicy) -> Result<Self, Failure> {
+        Ok(Self {
+            http: http::client(config.timeout)?,
+            config: Arc::new(config),
+            tokens: Arc::new(Tokens::new(secrets)),
+            limiter: Arc::new(RateLimiter::new(Duration::ZERO)),
+            retry,
+        })
+    }
+
+    /// Runs a statement to its end. A conflict, a passing state of the service or a forgotten statement is answered with a
+    /// new statement: all of ours are guarded, so that twice is harmless. At the deadline it is cancelled.
+    ///
+    /// # Errors
+    /// [`DatabricksError`]; `DeadlineNear` when the run's time for work ended first.
+    pub async fn execute(&self, statement: &Statement, run: &Run) -> Result<Rows, DatabricksError> {
+        let mut delays = self.retry.delays();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let error = match self.execute_once(statement, run).await {
+                Ok(rows) => return Ok(rows),
+                Err(error) => error,
+            };
+            if !error.is_worth_a_new_statement() {
+                return Err(error);
+            }
+            let Some(delay) = delays.next() else {
+                return Err(DatabricksError::GivenUp { tries, source: Box::new(error) });
+            };
+            if run.deadline.left_for_work().is_some_and(|left| left < delay) {
+                return Err(DatabricksError::DeadlineNear { retry_after: None });
+            }
+            warn!(purpose = statement.purpose, reason = %error, "sending a new statement");
+            run.meter.retry();
+            sleep(delay).await;
+        }
+    }
+
+    async fn execute_once(&self, statement: &Statement, run: &Run) -> Result<Rows, DatabricksError> {
+        let mut answer = self.submit(statement, run).await?;
+        let submitted = Instant::now();
+        let mut delays = poll_delays();
+        loop {
+            match answer.status.state {
+                State::Succeeded | State::Closed => return self.rows(answer, run).await,
+                State::Failed => {
+                    return Err(DatabricksError::from_failed(&statement.purpose, &answer.statement_id, answer.status));
+                }
+                State::Canceled => {
+                    return Err(DatabricksError::Cancelled {
+                        purpose: statement.purpose.clone(),
+                        statement_id: answer.statement_id,
+                    });
+                }
+                State::Pending | State::Running => {}
+            }
+            if submitted.elapsed() > LONGEST_STATEMENT {
+                self.cancel_and_watch(&answer.statement_id, run).await;
+                return Err(DatabricksError::TimedOut {
+                    purpose: statement.purpose.clone(),
+                    statement_id: answer.statement_id,
+                    waited_seconds: submitted.elapsed().as_secs(),
+                });
+            }
+            let delay = delays.next().unwrap_or(Duration::from_secs(5));
+            let polled = if run.deadline.left_for_work().is_some_and(|left| left <= delay) {
+                Err(DatabricksError::DeadlineNear { retry_after: None })
+            } else {
+                sleep(delay).await;
+                self.poll(&answer.statement_id, run).await
+            };
+            answer = match polled {
+                Ok(answer) => answer,
+                Err(error @ DatabricksError::DeadlineNear { .. }) => {
+                    match self.cancel_and_watch(&answer.statement_id, run).await {
+                        Some(ended) => ended,
+                        None => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            };
+            if matches!(answer.status.state, State::Canceled) && run.deadline.is_near() {
+                return Err(DatabricksError::DeadlineNear { retry_after: None });
+            }
+        }
+    }
+
+    /// First exchange: submit. Answers with a `statement_id`, or no statement of ours is known to run.
+    async fn submit(&self, statement: &Statement, run: &Run) -> Result<StatementAnswer, DatabricksError> {
+        let wait_timeout = match run.deadline.left_for_work() {
+            None => format!("{LONGEST_SERVER_WAIT_SECONDS}s"),
+            Some(left) if left.as_secs() >= SHORTEST_SERVER_WAIT_SECONDS => {
+                format!("{}s", left.as_secs().min(LONGEST_SERVER_WAIT_SECONDS))
+            }
+            Some(_) => "0s".to_owned(),
+        };
+        let body = serde_json::to_vec(&SubmitBody {
+            warehouse_id: &self.config.warehouse_id,
+            catalog: &self.config.catalog,
+            statement: &statement.text,
+            parameters: &statement.parameters,
+            wait_timeout: &wait_timeout,
+            on_wait_timeout: "CONTINUE",
+            disposition: "INLINE",
+            format: "JSON_ARRAY",
+            query_tags: [QueryTag { key: "app", value: "notion-sync" }],
+        })
+        .map_err(|error| DatabricksError::Unreadable {
+            exchange: statement.purpose.clone(),
+            reason: error.to_string(),
+            request_id: None,
+        })?;
+        run.meter.statement(body.len());
+        let exchange = format!("submit of the {}", statement.purpose);
+        self.exchange(&exchange, Method::POST, STATEMENTS_PATH, Some(Bytes::from(body)), run).await
+    }
+
+    /// Second exchange: poll.
+    async fn poll(&self, statement_id: &str, run: &Run) -> Result<StatementAnswer, DatabricksError> {
+        let exchange = format!("poll of statement {statement_id}");
+        self.exchange(&exchange, Method::GET, &format!("{STATEMENTS_PATH}/{statement_id}"), None, run).await
+    }
+
+    /// Third exchange: cancel, and then watch for the end, since a cancel may silently fail (facts/databricks §1.1).
+    /// `None` when no end was seen in time.
+    async fn cancel_and_watch(&self, statement_id: &str, run: &Run) -> Option<StatementAnswer> {
+        let left = run.deadline.left().map_or(CANCEL_WATCH, |left| (left / 2).min(CANCEL_WATCH));
+        let run = run.with_deadline(Deadline::none());
+        let watch = async {
+            let exchange = format!("cancel of statement {statement_id}");
+            let path = format!("{STATEMENTS_PATH}/{statement_id}/cancel");
+            let cancelled: Result<serde_json::Value, _> =
+                self.exchange(&exchange, Method::POST, &path, None, &run).await;
+            if let Err(error) = cancelled {
+                debug!(%error, "the cancel was not confirmed");
+            }
+            let mut delays = poll_delays();
+            loop {
+                sleep(delays.next().unwrap_or(Duration::from_secs(1))).await;
+                match self.poll(statement_id, &run).await {
+                    Ok(answer) if !matches!(answer.status.state, State::Pending | State::Running) => {
+                        return Some(answer);
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        warn!(statement_id, %error, "the end of a cancelled statement is unknown");
+                        return None;
+                    }
+                }
+            }
+        };
+        timeout(left, watch).await.unwrap_or(None)
+    }
+
+    /// The result of an ended statement, all its chunks.
+    async fn rows(&self, answer: StatementAnswer, run: &Run) -> Result<Rows, DatabricksError> {
+        let statement_id = answer.statement_id;
+        let Some(manifest) = answer.manifest else {
+            let is_lost = answer.status.state == State::Closed;
+            return Ok(Rows { statement_id, is_lost, ..Rows::default() });
+        };
+        if manifest.truncated {
+            return Err(DatabricksError::Unreadable {
+                exchange: format!("result of statement {statement_id}"),
+                reason: "it was cut (truncated: true)".to_owned(),
+                request_id: None,
+            });
+        }
+        let columns = manifest.schema.map(|schema| schema.columns).unwrap_or_default();
+        let mut cells = answer.result.unwrap_or_default().data_array;
+        for chunk_index in 1..manifest.total_chunk_count {
+            let exchange = format!("result of statement {statement_id}");
+            let path = format!("{STATEMENTS_PATH}/{statement_id}/result/chunks/{chunk_index}");
+            let chunk: Chunk = self.exchange(&exchange, Method::GET, &path, None, run).await?;
+            cells.extend(chunk.data_array);
+        }
+        Ok(Rows {
+            statement_id,
+            columns: columns.into_iter().map(|column| column.name).collect(),
+            cells,
+            is_lost: answer.status.state == State::Closed,
+        })
+    }
+
+    /// One exchange with its retries; after a refusal once more with another token.
+    async fn exchange<T: for<'de> Deserialize<'de>>(
+        &self,
+        exchange: &str,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        run: &Run,
+    ) -> Result<T, DatabricksError> {
+        let endpoint =
+            TokenEndpoint { http: &self.http, config: &self.config, retry: &self.retry, limiter: &self.limiter };
+        let token = self.tokens.current(&endpoint, run).await?;
+        let refused = match self.tries(exchange, &method, path, body.clone(), run, &token).await {
+            Err(error) if error.is_refusal() => error,
+            settled => return settled,
+        };
+        match self.tokens.after_refusal(&token, &endpoint, run).await? {
+            Some(newer) => self.tries(exchange, &method, path, body, run, &newer).await,
+            None => Err(refused),
+        }
+    }
+
+    async fn tries<T: for<'de> Deserialize<'de>>(
+        &self,
+        exchange: &str,
+        method: &Method,
+        path: &str,
+        body: Option<Bytes>,
+        run: &Run,
+        token: &Token,
+    ) -> Result<T, DatabricksError> {
+        let tried = retry::exchange(&self.retry, &self.limiter, run, || async {
+            let answer = self.once(exchange, method, path, body.clone(), token).await?;
+            // A cancel is answered with nothing at all.
+            let body: &[u8] = if answer.0.is_empty() { b"null" } else { &answer.0 };
+            serde_json::from_slice(body).map_err(|error| DatabricksError::Unreadable {
+                exchange: exchange.to_owned(),
+                reason: error.to_string(),
+                request_id: answer.1.clone(),
+            })
+        })
+        .await;
+        tried.map_err(|stopped| match stopped {
+            Stopped::DeadlineNear { retry_after } => DatabricksError::DeadlineNear { retry_after },
+            Stopped::Failed { error, tries: 1 } => error,
+            Stopped::Failed { error, tries } => DatabricksError::GivenUp { tries, source: Box::new(error) },
+        })
+    }
+
+    async fn once(
+        &self,
+        exchange: &str,
+        method: &Method,
+        path: &str,
+        body: Option<Bytes>,
+        token: &Token,
+    ) -> Result<(Vec<u8>, Option<String>), DatabricksError> {
+        let transport = |source: reqwest::Error| DatabricksError::Transport {
+            exchange: exchange.to_owned(),
+            source: source.without_url(),
+        };
+        let url = format!("{}{path}", self.config.host.as_str().trim_end_matches('/'));
+        let mut request = self.http.request(method.clone(), url).bearer_auth(token.bearer.expose_secret());
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = request.send().await.map_err(transport)?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = http::read_body(response).await.map_err(|error| DatabricksError::from_body(exchange, error))?;
+        debug!(exchange, status = status.as_u16(), body_bytes = body.len(), "Databricks answered");
+        if !status.is_success() {
+            return Err(DatabricksError::from_answer(exchange, status.as_u16(), &headers, &body));
+        }
+        let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        Ok((body, request_id))
+    }
+
+    /// The catalog and schema that statements name.
+    #[must_use]
+    pub fn config(&self) -> &DatabricksConfig {
+        &self.config
+    }
+}
+
+/// 0.2 → 0.4 → … → 5 s, with jitter (facts/databricks §1.5); endless, since the statement's own bound ends the polling.
+fn poll_delays() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_factor(2.0)
+        .with_max_delay(Duration::from_secs(5))
+        .without_max_times()
+        .with_jitter()
+        .build()
+}

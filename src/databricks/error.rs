@@ -1,0 +1,393 @@
+//! What Databricks' answers mean (facts/databricks §1.3, §1.5). A statement that FAILED is an HTTP 200.
+//!
+//! | answer | consequence |
+//! |---|---|
+//! | submit or poll: 429, 503 (`Retry-After`), 408, 500, 502, 504, broken connection, unreadable 200 | the same exchange again |
+//! | 401, 403 | credentials are read again once (by the client), then final |
+//! | `FAILED` by a conflict (SQLSTATE 2D521) or a passing state of the service | a new statement |
+//! | `FAILED` otherwise | final; the class comes from SQLSTATE and message |
+//! | poll of a known statement: 404 | outcome unknown: a new statement (ours are guarded, so twice is harmless) |
+//! | 400 or 413 about the body's size | final for this body; the caller halves the batch |
+
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::statement::Status;
+use crate::failure::{Failure, FailureClass};
+use crate::http::{BodyError, excerpt, retry_after};
+use crate::retry::{Judged, Verdict};
+
+/// Marks our own `raise_error` when the rows parsed are not those sent.
+pub(crate) const ROW_COUNT_MARK: &str = "notion-sync: rows parsed differ from rows sent";
+/// Marks our own `raise_error` when the keys of a proof parsed are not those sent.
+pub(crate) const KEY_COUNT_MARK: &str = "notion-sync: keys parsed differ from keys sent";
+/// Marks our own `raise_error` when the table lacks a row of the run.
+pub(crate) const PROOF_MARK: &str = "notion-sync: proof failed";
+
+/// Why a statement gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabricksError {
+    /// Databricks answered an HTTP error.
+    #[error("{exchange} answered {status} {code}: {message}{}", shown_request_id(.request_id))]
+    Api {
+        /// What was asked.
+        exchange: String,
+        /// HTTP status.
+        status: u16,
+        /// `error_code` as text; `-` when there was none.
+        code: String,
+        /// The message, or the start of a body that is no API answer.
+        message: String,
+        /// The wait that the server asked for.
+        retry_after: Option<Duration>,
+        /// `x-request-id`.
+        request_id: Option<String>,
+    },
+    /// No answer: the connection failed, timed out or broke.
+    #[error("{exchange} got no answer")]
+    Transport {
+        /// What was asked.
+        exchange: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// A 2xx whose body can't be read.
+    #[error("{exchange} answered what can't be read{}: {reason}", shown_request_id(.request_id))]
+    Unreadable {
+        /// What was asked.
+        exchange: String,
+        /// What is wrong with it.
+        reason: String,
+        /// `x-request-id`.
+        request_id: Option<String>,
+    },
+    /// A statement ended FAILED.
+    #[error("{purpose}: statement {statement_id} failed with {code}{}: {message}", shown_sql_state(.sql_state))]
+    Failed {
+        /// What the statement was for.
+        purpose: String,
+        /// The statement's id.
+        statement_id: String,
+        /// `error_code`.
+        code: String,
+        /// SQLSTATE, from the status or the message.
+        sql_state: Option<String>,
+        /// The message, one line.
+        message: String,
+    },
+    /// A statement ended CANCELED, or was cancelled at our deadline.
+    #[error("{purpose}: statement {statement_id} was cancelled")]
+    Cancelled {
+        /// What the statement was for.
+        purpose: String,
+        /// The statement's id.
+        statement_id: String,
+    },
+    /// A statement did not end within the longest time we wait without a deadline.
+    #[error("{purpose}: statement {statement_id} did not end within {waited_seconds} s and was cancelled")]
+    TimedOut {
+        /// What the statement was for.
+        purpose: String,
+        /// The statement's id.
+        statement_id: String,
+        /// How long it was waited for.
+        waited_seconds: u64,
+    },
+    /// All tries of an exchange or a statement failed.
+    #[error("{source} (given up after {tries} tries)")]
+    GivenUp {
+        /// How often it was tried.
+        tries: u32,
+        /// The last error.
+        source: Box<DatabricksError>,
+    },
+    /// The credentials could not be read.
+    #[error("reading the Databricks credentials")]
+    Credentials(#[source] Failure),
+    /// The run's time for work is over; a statement under way was cancelled.
+    #[error("the run's deadline is near")]
+    DeadlineNear {
+        /// The wait that a server asked for, if that was the reason.
+        retry_after: Option<Duration>,
+    },
+}
+
+fn shown_request_id(request_id: &Option<String>) -> String {
+    request_id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default()
+}
+
+fn shown_sql_state(sql_state: &Option<String>) -> String {
+    sql_state.as_ref().map(|state| format!(" (SQLSTATE {state})")).unwrap_or_default()
+}
+
+/// `error_code` is a text or a number; bodies come in several shapes (facts/databricks §1.3).
+#[derive(Deserialize)]
+struct ErrorBody {
+    #[serde(default)]
+    error_code: Value,
+    #[serde(default, alias = "detail", alias = "error_description")]
+    message: Option<String>,
+    #[serde(default)]
+    error: Value,
+}
+
+impl DatabricksError {
+    /// Reads an answer whose status is not 2xx.
+    pub(super) fn from_answer(exchange: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let (code, message) = match serde_json::from_slice::<ErrorBody>(body) {
+            Ok(error) => {
+                let code = text(&error.error_code).or_else(|| text(&error.error));
+                (code, error.message.or_else(|| text(&error.error)).unwrap_or_else(|| excerpt(body)))
+            }
+            Err(_) => (None, excerpt(body)),
+        };
+        Self::Api {
+            exchange: exchange.to_owned(),
+            status,
+            code: code.unwrap_or_else(|| "-".to_owned()),
+            message,
+            retry_after: retry_after(headers),
+            request_id,
+        }
+    }
+
+    pub(super) fn from_body(exchange: &str, error: BodyError) -> Self {
+        match error {
+            BodyError::Transport(source) => Self::Transport { exchange: exchange.to_owned(), source },
+            BodyError::TooLarge => {
+                Self::Unreadable { exchange: exchange.to_owned(), reason: error.to_string(), request_id: None }
+            }
+        }
+    }
+
+    /// A statement that ended FAILED.
+    pub(super) fn from_failed(purpose: &str, statement_id: &str, status: Status) -> Self {
+        let error = status.error;
+        let message = error.as_ref().map_or_else(|| "no message".to_owned(), |error| one_line(&error.message));
+        let sql_state = status.sql_state.or_else(|| sql_state_in(&message));
+        Self::Failed {
+            purpose: purpose.to_owned(),
+            statement_id: statement_id.to_owned(),
+            code: error.map_or_else(|| "UNKNOWN".to_owned(), |error| error.error_code),
+            sql_state,
+            message,
+        }
+    }
+
+    fn root(&self) -> &Self {
+        match self {
+            Self::GivenUp { source, .. } => source.root(),
+            other => other,
+        }
+    }
+
+    /// A token was refused, or a right is missing: the secret may have been rotated, or the token has expired. A bad token
+    /// is a 403, not always a 401 (facts/databricks §1.3).
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.root(), Self::Api { status: 401 | 403, .. })
+    }
+
+    /// The statement's outcome is unknown: Databricks does not know it any more.
+    pub(super) fn is_forgotten_statement(&self) -> bool {
+        matches!(self.root(), Self::Api { status: 404, exchange, .. } if exchange.starts_with("poll"))
+    }
+
+    /// The body was too large: the caller may send less.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        match self.root() {
+            Self::Api { status: 413, .. } => true,
+            Self::Api { status: 400, message, .. } => {
+                let message = message.to_lowercase();
+                ["too large", "size", "exceeds", "16 mib", "too long"].iter().any(|sign| message.contains(sign))
+            }
+            _ => false,
+        }
+    }
+
+    /// A FAILED statement that a new statement may cure: a conflict with another writer, or a passing state.
+    pub(super) fn is_worth_a_new_statement(&self) -> bool {
+        let Self::Failed { code, sql_state, message, .. } = self.root() else { return self.is_forgotten_statement() };
+        is_conflict(sql_state.as_deref(), message)
+            || (sql_state.is_none() && PASSING_CODES.contains(&code.as_str()) && !is_ours(message))
+    }
+
+    /// The failure class this error ends a run with.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        match self.root() {
+            Self::Api { status, message, .. } => match status {
+                401 => FailureClass::DatabricksUnauthorized,
+                403 if message.to_lowercase().contains("token") => FailureClass::DatabricksUnauthorized,
+                403 => FailureClass::DatabricksForbidden,
+                408 | 429 | 500..=599 => FailureClass::DatabricksUnavailable,
+                _ => FailureClass::DatabricksRejected,
+            },
+            Self::Transport { .. } => FailureClass::DatabricksUnavailable,
+            Self::Unreadable { .. } => FailureClass::DatabricksUnreadable,
+            Self::Failed { code, sql_state, message, .. } => class_of_failed(code, sql_state.as_deref(), message),
+            Self::Cancelled { .. } => FailureClass::StatementFailed,
+            Self::TimedOut { .. } => FailureClass::StatementTimeout,
+            Self::Credentials(failure) => failure.class(),
+            Self::DeadlineNear { .. } => FailureClass::DeadlineExceeded,
+            Self::GivenUp { .. } => FailureClass::Internal,
+        }
+    }
+}
+
+/// `error_code`s that describe the service's state, not the statement (facts/databricks §1.5).
+const PASSING_CODES: [&str; 9] = [
+    "TEMPORARILY_UNAVAILABLE",
+    "WORKSPACE_TEMPORARILY_UNAVAILABLE",
+    "SERVICE_UNDER_MAINTENANCE",
+    "RESOURCE_EXHAUSTED",
+    "ABORTED",
+    "DEADLINE_EXCEEDED",
+    "INTERNAL_ERROR",
+    "IO_ERROR",
+    "UNKNOWN",
+];
+
+fn is_ours(message: &str) -> bool {
+    [PROOF_MARK, ROW_COUNT_MARK, KEY_COUNT_MARK].iter().any(|mark| message.contains(mark))
+}
+
+fn is_conflict(sql_state: Option<&str>, message: &str) -> bool {
+    sql_state == Some("2D521")
+        || ["[DELTA_CONCURRENT_", "[DELTA_METADATA_CHANGED", "[DELTA_PROTOCOL_CHANGED"]
+            .iter()
+            .any(|class| message.contains(class))
+}
+
+fn class_of_failed(code: &str, sql_state: Option<&str>, message: &str) -> FailureClass {
+    if message.contains(PROOF_MARK) {
+        return FailureClass::ProofFailed;
+    }
+    if [ROW_COUNT_MARK, KEY_COUNT_MARK, "[MALFORMED_RECORD_IN_PARSING"].iter().any(|mark| message.contains(mark)) {
+        return FailureClass::RowCountMismatch;
+    }
+    if is_conflict(sql_state, message) {
+        return FailureClass::StatementConflict;
+    }
+    let missing = ["[TABLE_OR_VIEW_NOT_FOUND", "[SCHEMA_NOT_FOUND", "[UNRESOLVED_COLUMN", "[NO_SUCH_CATALOG_EXCEPTION"];
+    match sql_state {
+        Some("42P01" | "42703" | "42704") => FailureClass::TableMissing,
+        Some("42501") => FailureClass::DatabricksForbidden,
+        _ if missing.iter().any(|class| message.contains(class)) => FailureClass::TableMissing,
+        _ if message.contains("[INSUFFICIENT_PERMISSIONS") => FailureClass::DatabricksForbidden,
+        _ if code == "UNAUTHENTICATED" => FailureClass::DatabricksUnauthorized,
+        None if PASSING_CODES.contains(&code) => FailureClass::DatabricksUnavailable,
+        _ => FailureClass::StatementFailed,
+    }
+}
+
+fn one_line(message: &str) -> String {
+    const SHOWN_CHARACTERS: usize = 600;
+    // What follows is the statement's own text, with rows of the customer's data in it.
+    let without_sql = message.split("== SQL").next().unwrap_or(message);
+    let words: Vec<&str> = without_sql.split_whitespace().collect();
+    words.join(" ").chars().take(SHOWN_CHARACTERS).collect()
+}
+
+fn sql_state_in(message: &str) -> Option<String> {
+    let state: String = message.split("SQLSTATE: ").nth(1)?.chars().take(5).collect();
+    (state.len() == 5 && state.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(state)
+}
+
+impl Judged for DatabricksError {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Api { status: 429 | 503, retry_after: Some(wait), .. } => Verdict::Wait(*wait),
+            Self::Api { status: 408 | 429 | 500 | 502 | 503 | 504, .. } => Verdict::Retry,
+            Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
+            _ => Verdict::Final,
+        }
+    }
+}
+
+impl From<DatabricksError> for Failure {
+    fn from(error: DatabricksError) -> Self {
+        if let DatabricksError::Credentials(failure) = error {
+            return failure.context("reading the Databricks credentials");
+        }
+        let class = error.class();
+        let message = error.to_string();
+        match error {
+            DatabricksError::Transport { source, .. } => Self::new(class, message).caused_by(source),
+            DatabricksError::GivenUp { source, .. } => match *source {
+                DatabricksError::Transport { source, .. } => Self::new(class, message).caused_by(source),
+                _ => Self::new(class, message),
+            },
+            _ => Self::new(class, message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(json: &str) -> DatabricksError {
+        DatabricksError::from_failed("merge of 2 rows", "01ef9de4", serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn a_failed_statement_is_classified_by_sql_state_also_out_of_the_message() {
+        let missing = failed(
+            r#"{"state":"FAILED","error":{"error_code":"BAD_REQUEST","message":"[TABLE_OR_VIEW_NOT_FOUND] `main`.`bronze`.`x` cannot be found. SQLSTATE: 42P01 (line 1)"}}"#,
+        );
+        assert_eq!(missing.class(), FailureClass::TableMissing);
+        assert!(!missing.is_worth_a_new_statement());
+        let conflict = failed(
+            r#"{"state":"FAILED","sql_state":"2D521","error":{"error_code":"BAD_REQUEST","message":"[DELTA_CONCURRENT_APPEND] x"}}"#,
+        );
+        assert!(conflict.is_worth_a_new_statement());
+        assert_eq!(conflict.class(), FailureClass::StatementConflict);
+        let proof = failed(&format!(
+            r#"{{"state":"FAILED","error":{{"error_code":"UNKNOWN","message":"[USER_RAISED_EXCEPTION] {PROOF_MARK}"}}}}"#
+        ));
+        assert_eq!(proof.class(), FailureClass::ProofFailed);
+        assert!(!proof.is_worth_a_new_statement());
+    }
+
+    #[test]
+    fn the_statement_text_is_not_shown() {
+        let error = failed(
+            r#"{"state":"FAILED","error":{"error_code":"BAD_REQUEST","message":"\n[PARSE_SYNTAX_ERROR] near 'X'. SQLSTATE: 42601\n\n== SQL ==\nsecret rows\n"}}"#,
+        );
+        let text = Failure::from(error).describe();
+        assert!(text.contains("01ef9de4") && text.contains("42601") && !text.contains("secret rows"), "{text}");
+    }
+
+    #[test]
+    fn error_bodies_of_every_shape_are_read() {
+        let read =
+            |status, body: &str| DatabricksError::from_answer("submit", status, &HeaderMap::new(), body.as_bytes());
+        assert_eq!(
+            read(403, r#"{"error_code":403,"message":"Invalid access token."}"#).class(),
+            FailureClass::DatabricksUnauthorized
+        );
+        assert_eq!(
+            read(403, r#"{"error_code":"PERMISSION_DENIED","message":"no CAN USE"}"#).class(),
+            FailureClass::DatabricksForbidden
+        );
+        assert!(read(404, r#"{"error":"Bad Target: /x"}"#).to_string().contains("Bad Target"));
+        assert_eq!(read(502, "<html>").verdict(), Verdict::Retry);
+        assert!(
+            read(400, r#"{"error_code":"BAD_REQUEST","message":"The query text size exceeds 16 MiB"}"#).is_too_large()
+        );
+        assert!(
+            !read(400, r#"{"error_code":"BAD_REQUEST","message":"too many parameters: the limit is 256."}"#)
+                .is_too_large()
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! One invocation of the Lambda: event text in; report, or failure with its class, out.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use lambda_runtime::Diagnostic;
+use tracing::Instrument;
+
+use crate::app::{App, RunContext};
+use crate::clock::{Clock, Deadline};
+use crate::config::{Config, Variables};
+use crate::event::{self, Request};
+use crate::failure::{Failure, FailureClass};
+use crate::ids::RunId;
+use crate::metrics;
+use crate::progress::Progress;
+use crate::report::{ErrorReport, Report};
+
+/// What a cold start prepares: the service, or why there is none. A broken configuration is answered per invocation,
+/// because a process that exits before the first event answers nothing that has a class (facts/aws §3.1).
+#[derive(Debug)]
+pub struct Handler {
+    app: Result<App, Failure>,
+    function_name: String,
+    clock: Clock,
+}
+
+/// What the runtime knows about an invocation.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// The event as it came, JSON or not.
+    pub event: String,
+    /// Lambda's request id.
+    pub request_id: String,
+    /// When Lambda ends the invocation, milliseconds since 1970; in the past = unknown (`cargo lambda watch`).
+    pub deadline_ms: u64,
+}
+
+/// A failed invocation: the runtime sends `errorType` = the class and `errorMessage` = the message.
+pub struct InvocationError(ErrorReport);
+
+impl Handler {
+    /// Reads the configuration and builds the clients; no network call.
+    pub async fn new(variables: &Variables) -> Self {
+        let app = match Config::from_variables(variables) {
+            Ok(config) => Ok(App::new(config).await),
+            Err(failure) => Err(failure),
+        };
+        let function_name = variables.get("AWS_LAMBDA_FUNCTION_NAME").unwrap_or("unknown").to_owned();
+        Self { app, function_name, clock: Clock::System }
+    }
+
+    /// Runs one invocation. `write_line` gets the metrics record, before the answer.
+    ///
+    /// # Errors
+    /// Whatever failed, with its class; logged already.
+    pub async fn handle(
+        &self,
+        invocation: Invocation,
+        write_line: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<Report, InvocationError> {
+        let span = tracing::info_span!("invocation", request_id = invocation.request_id);
+        let report = self.report(&invocation).instrument(span).await;
+        write_line(&metrics::record(&report, &self.function_name));
+        match report.error {
+            Some(error) => Err(InvocationError(error)),
+            None => Ok(report),
+        }
+    }
+
+    /// The report of an invocation, whatever happens.
+    async fn report(&self, invocation: &Invocation) -> Report {
+        let started_at = self.clock.now();
+        let failed = |action: &'static str, failure: &Failure| {
+            let mut report = Report::begin(action, RunId::random(), started_at);
+            report.fail(failure);
+            report
+        };
+        let prepared = self.app.as_ref().map_err(ErrorReport::from).and_then(|app| {
+            let request = event::parse(&invocation.event, &app.config().databases);
+            request.map(|request| (app, request)).map_err(|failure| ErrorReport::from(&failure))
+        });
+        let (app, request) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                tracing::error!(class = error.class.name(), "the invocation was refused: {}", error.message);
+                let mut report = Report::begin("unknown", RunId::random(), started_at);
+                report.outcome = crate::report::Outcome::Failed;
+                report.error = Some(error);
+                return report;
+            }
+        };
+        let Request { action, trigger } = request;
+        let trigger = trigger.map(|trigger| trigger.to_string());
+        tracing::info!(action = action.name(), trigger, "event accepted");
+        let context =
+            RunContext { deadline: self.deadline(app, invocation.deadline_ms), progress: Progress::default() };
+        // The panic hook has logged it; here it only gets its class.
+        match AssertUnwindSafe(Box::pin(app.run(&action, &context))).catch_unwind().await {
+            Ok(report) => report,
+            Err(_) => {
+                let failure = Failure::new(FailureClass::Internal, "the run panicked; the log line before says where");
+                let mut report = failed(action.name(), &failure);
+                report.database = action.database().cloned();
+                report
+            }
+        }
+    }
+
+    /// The time left, or the configured budget where Lambda's deadline can't be meant.
+    fn deadline(&self, app: &App, deadline_ms: u64) -> Deadline {
+        let now_ms = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
+        match deadline_ms.checked_sub(now_ms) {
+            Some(left_ms @ 1..) => Deadline::after(Duration::from_millis(left_ms)),
+            _ => app.config().run_budget.map_or_else(Deadline::none, Deadline::after),
+        }
+    }
+}
+
+impl From<InvocationError> for Diagnostic {
+    fn from(InvocationError(error): InvocationError) -> Self {
+        Self { error_type: error.class.name().to_owned(), error_message: error.message }
+    }
+}
+
+/// The runtime logs a failed invocation's error in this form.
+impl fmt::Debug for InvocationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.class, self.0.message)
+    }
+}
+
+/// The event's bytes as the JSON text of a string: whatever they are, they reach the handler, which can say what is wrong
+/// with them. (The runtime would answer with a class of its own, and would ignore what follows the first value.)
+#[must_use]
+pub fn event_as_text(event: &[u8]) -> String {
+    serde_json::Value::from(String::from_utf8_lossy(event)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn variables() -> Variables {
+        [
+            ("NOTION_API_KEY", "ntn_1"),
+            ("NOTION_PROJECTS_DB_ID", "be633bf1dfa0436db259571129a590e5"),
+            ("DATABRICKS_HOST", "http://127.0.0.1:1"),
+            ("DATABRICKS_HTTP_PATH", "/sql/1.0/warehouses/1a2b3c"),
+            ("DATABRICKS_TOKEN", "dapi-1"),
+            ("DATABRICKS_CATALOG", "main"),
+            ("RUN_BUDGET", "20s"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "notion-sync-test"),
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    /// The answer (or `errorType` and `errorMessage`) and the metrics record.
+    async fn invoke(variables: &Variables, event: &str) -> (Result<Value, Diagnostic>, Value) {
+        let lines = Mutex::new(Vec::new());
+        let invocation =
+            Invocation { event: event.to_owned(), request_id: "request-1".to_owned(), deadline_ms: 600_000 };
+        let write_line = |line: &str| lines.lock().unwrap().push(line.to_owned());
+        let answer = Handler::new(variables).await.handle(invocation, &write_line).await;
+        let answer = answer.map(|report| serde_json::to_value(&report).unwrap()).map_err(Diagnostic::from);
+        let lines = lines.into_inner().unwrap();
+        assert_eq!(lines.len(), 1, "one record a run");
+        (answer, serde_json::from_str(&lines[0]).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_no_event_gets_a_class_of_ours() {
+        for event in ["", "{", "{\"action\":\"status\"} x", "\u{fffd}", "[1]"] {
+            let (answer, metrics) = invoke(&variables(), event).await;
+            assert_eq!(answer.unwrap_err().error_type, "InvalidRequest", "{event}");
+            assert_eq!((&metrics["RunsFailed"], &metrics["FailureClass"]), (&json!(1), &json!("InvalidRequest")));
+        }
+        let (answer, _) = invoke(&variables(), r#"{"database":"tasks"}"#).await;
+        let diagnostic = answer.unwrap_err();
+        assert_eq!(diagnostic.error_type, "UnknownDatabase");
+        assert!(diagnostic.error_message.contains("configured are projects"), "{diagnostic:?}");
+    }
+
+    #[tokio::test]
+    async fn a_broken_configuration_is_answered_at_each_invocation() {
+        let (answer, metrics) = invoke(&Variables::default(), r#"{"action":"health"}"#).await;
+        let diagnostic = answer.unwrap_err();
+        assert_eq!(diagnostic.error_type, "Configuration");
+        assert!(diagnostic.error_message.contains("BLOCKED: missing env var DATABRICKS_HOST\n"), "{diagnostic:?}");
+        assert_eq!(metrics["FailureClass"], "Configuration");
+    }
+
+    #[tokio::test]
+    async fn a_deadline_in_the_past_is_unknown_and_the_budget_stands_in() {
+        let handler = Handler::new(&variables()).await;
+        let app = handler.app.as_ref().unwrap();
+        let left = |deadline_ms| handler.deadline(app, deadline_ms).left().unwrap();
+        assert!(left(600_000) > Duration::from_secs(19) && left(600_000) <= Duration::from_secs(20));
+        let now_ms = u64::try_from(handler.clock.now().as_millisecond()).unwrap();
+        assert!(left(now_ms + 60_000) > Duration::from_secs(58));
+    }
+
+    #[test]
+    fn any_bytes_are_handed_on_as_text() {
+        assert_eq!(event_as_text(b"{\"a\":1} \xff"), "\"{\\\"a\\\":1} \u{fffd}\"");
+    }
+}

@@ -1,1 +1,0 @@
-//! The demo: what happens, step by step, on screen.

@@ -1,1 +1,0 @@
-//! The scripted fault proxy.

@@ -1,0 +1,270 @@
+//! The exchanges with Notion that we use, each with its bounded retries; one limiter for all of them.
+
+use std::sync::Arc;
+
+use reqwest::{Method, RequestBuilder, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tracing::debug;
+
+use super::wire::{DataSourceInfo, DatabaseInfo, ListAnswer, PropertyItems, Query, QueryPage};
+use super::{API_VERSION, NotionConfig, NotionError, without_request_id};
+use crate::failure::Failure;
+use crate::http;
+use crate::ids::{DataSourceId, DatabaseId, PageId};
+use crate::rate_limit::RateLimiter;
+use crate::retry::{self, RetryPolicy, Stopped};
+use crate::run::Run;
+use crate::secrets::Secrets;
+
+/// Items asked for per page of a property.
+const PROPERTY_PAGE_SIZE: &str = "100";
+
+/// The Notion API; cheap to clone, all clones share connections and limiter.
+#[derive(Debug, Clone)]
+pub struct Client {
+    config: NotionConfig,
+    http: reqwest::Client,
+    secrets: Secrets,
+    limiter: Arc<RateLimiter>,
+    retry: RetryPolicy,
+}
+
+/// One request, described so that it can be sent again.
+struct Exchange<'a> {
+    method: Method,
+    /// Path below `/v1`, percent-encoded.
+    path: String,
+    query: &'a [(&'a str, &'a str)],
+    body: Option<&'a Value>,
+}
+
+impl Exchange<'_> {
+    fn name(&self) -> String {
+        format!("{} /v1/{}", self.method, self.path)
+    }
+}
+
+/// A 2xx answer.
+struct Answer {
+    body: Vec<u8>,
+    request_id: Option<String>,
+}
+
+impl Client {
+    /// A client for the configured address; no network call.
+    ///
+    /// # Errors
+    /// `Internal` when the HTTP client can't be set up.
+    pub fn new(config: NotionConfig, secrets: Secrets, retry: RetryPolicy) -> Result<Self, Failure> {
+        let http = http::client(config.timeout)?;
+        let limiter = Arc::new(RateLimiter::new(config.rate_limit_delay));
+        Ok(Self { config, http, secrets, limiter, retry })
+    }
+
+    /// Rows asked for per query page where nothing forces fewer.
+    #[must_use]
+    pub fn page_size(&self) -> u32 {
+        self.config.page_size
+    }
+
+    /// `GET /v1/users/me`: whether the token is accepted.
+    ///
+    /// # Errors
+    /// [`NotionError`].
+    pub async fn me(&self, run: &Run) -> Result<(), NotionError> {
+        self.get("users/me".to_owned(), &[], run).await.map(drop)
+    }
+
+    /// `GET /v1/databases/{id}`: the database and its data sources.
+    ///
+    /// # Errors
+    /// [`NotionError`]; 404 when it does not exist or is not shared.
+    pub async fn database(&self, id: DatabaseId, run: &Run) -> Result<DatabaseInfo, NotionError> {
+        self.get_as(format!("databases/{id}"), run).await
+    }
+
+    /// `GET /v1/data_sources/{id}`.
+    ///
+    /// # Errors
+    /// [`NotionError`]; 404 when it does not exist or is not shared.
+    pub async fn data_source(&self, id: DataSourceId, run: &Run) -> Result<DataSourceInfo, NotionError> {
+        self.get_as(format!("data_sources/{id}"), run).await
+    }
+
+    /// `GET /v1/pages/{id}`: the page as a query would give it (its `request_id` is cut out).
+    ///
+    /// # Errors
+    /// [`NotionError`]; 404 when it was deleted for good or is not shared.
+    pub async fn page(&self, id: PageId, run: &Run) -> Result<Box<RawValue>, NotionError> {
+        let exchange = Exchange { method: Method::GET, path: format!("pages/{id}"), query: &[], body: None };
+        self.read(&exchange, run, |answer| {
+            let text = without_request_id(std::str::from_utf8(&answer.body).map_err(|error| error.to_string())?)
+                .map_err(|error| error.to_string())?;
+            RawValue::from_string(text).map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    /// `POST /v1/data_sources/{id}/query`: one page of rows, raw. A query is a read, so it is retried like one.
+    ///
+    /// # Errors
+    /// [`NotionError`]; also when `has_more` comes without a cursor.
+    pub async fn query(
+        &self,
+        id: DataSourceId,
+        query: &Query,
+        cursor: Option<&str>,
+        run: &Run,
+    ) -> Result<QueryPage, NotionError> {
+        let body = query.body(cursor);
+        let title_only: &[(&str, &str)] = if query.title_only { &[("filter_properties[]", "title")] } else { &[] };
+        let path = format!("data_sources/{id}/query");
+        let exchange = Exchange { method: Method::POST, path, query: title_only, body: Some(&body) };
+        self.read(&exchange, run, |answer| {
+            let list: ListAnswer = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+            if list.has_more && list.next_cursor.is_none() {
+                return Err("has_more is true and there is no next_cursor".to_owned());
+            }
+            Ok(QueryPage {
+                rows: list.results,
+                next_cursor: list.next_cursor.filter(|_| list.has_more),
+                is_incomplete: list.request_status.is_some_and(|status| status.kind != "complete"),
+                request_id: list.request_id.or_else(|| answer.request_id.clone()),
+            })
+        })
+        .await
+    }
+
+    /// `GET /v1/pages/{id}/properties/{property_id}`: one page of a property's items. `property_id` is percent-encoded
+    /// as the page gives it (facts/notion §5.2).
+    ///
+    /// # Errors
+    /// [`NotionError`].
+    pub async fn property_items(
+        &self,
+        page_id: PageId,
+        property_id: &str,
+        cursor: Option<&str>,
+        run: &Run,
+    ) -> Result<PropertyItems, NotionError> {
+        let mut query = vec![("page_size", PROPERTY_PAGE_SIZE)];
+        query.extend(cursor.map(|cursor| ("start_cursor", cursor)));
+        let path = format!("pages/{page_id}/properties/{property_id}");
+        let exchange = Exchange { method: Method::GET, path, query: &query, body: None };
+        self.read(&exchange, run, |answer| {
+            #[derive(Deserialize)]
+            struct Kind {
+                object: String,
+            }
+            let text = std::str::from_utf8(&answer.body).map_err(|error| error.to_string())?;
+            let kind: Kind = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            if kind.object != "list" {
+                let item =
+                    without_request_id(text).and_then(RawValue::from_string).map_err(|error| error.to_string())?;
+                return Ok(PropertyItems { items: vec![item], next_cursor: None });
+            }
+            let list: ListAnswer = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            if list.has_more && list.next_cursor.is_none() {
+                return Err("has_more is true and there is no next_cursor".to_owned());
+            }
+            Ok(PropertyItems { items: list.results, next_cursor: list.next_cursor.filter(|_| list.has_more) })
+        })
+        .await
+    }
+
+    async fn get(&self, path: String, query: &[(&str, &str)], run: &Run) -> Result<Answer, NotionError> {
+        let exchange = Exchange { method: Method::GET, path, query, body: None };
+        self.read(&exchange, run, |answer| {
+            Ok(Answer { body: answer.body.clone(), request_id: answer.request_id.clone() })
+        })
+        .await
+    }
+
+    async fn get_as<T: serde::de::DeserializeOwned>(&self, path: String, run: &Run) -> Result<T, NotionError> {
+        let exchange = Exchange { method: Method::GET, path, query: &[], body: None };
+        self.read(&exchange, run, |answer| serde_json::from_slice(&answer.body).map_err(|error| error.to_string()))
+            .await
+    }
+
+    /// Sends an exchange with its retries; after a refusal once more with credentials read again.
+    async fn read<T>(
+        &self,
+        exchange: &Exchange<'_>,
+        run: &Run,
+        parse: impl Fn(&Answer) -> Result<T, String>,
+    ) -> Result<T, NotionError> {
+        let credentials = self.secrets.current().await.map_err(NotionError::Credentials)?;
+        let refused = match self.tries(exchange, run, &credentials.notion_api_key, &parse).await {
+            Err(error) if error.is_refusal() => error,
+            settled => return settled,
+        };
+        match self.secrets.reread(credentials.generation).await.map_err(NotionError::Credentials)? {
+            Some(newer) => self.tries(exchange, run, &newer.notion_api_key, &parse).await,
+            None => Err(refused),
+        }
+    }
+
+    async fn tries<T>(
+        &self,
+        exchange: &Exchange<'_>,
+        run: &Run,
+        token: &SecretString,
+        parse: &impl Fn(&Answer) -> Result<T, String>,
+    ) -> Result<T, NotionError> {
+        let tried = retry::exchange(&self.retry, &self.limiter, run, || async {
+            let answer = self.once(exchange, run, token).await?;
+            parse(&answer).map_err(|reason| NotionError::Unreadable {
+                exchange: exchange.name(),
+                reason,
+                request_id: answer.request_id.clone(),
+            })
+        })
+        .await;
+        tried.map_err(|stopped| match stopped {
+            Stopped::DeadlineNear { retry_after } => NotionError::DeadlineNear { retry_after },
+            Stopped::Failed { error, tries: 1 } => error,
+            Stopped::Failed { error, tries } => NotionError::GivenUp { tries, source: Box::new(error) },
+        })
+    }
+
+    async fn once(&self, exchange: &Exchange<'_>, run: &Run, token: &SecretString) -> Result<Answer, NotionError> {
+        run.meter.request();
+        let name = exchange.name();
+        let transport =
+            |source: reqwest::Error| NotionError::Transport { exchange: name.clone(), source: source.without_url() };
+        let response = self.request(exchange, token)?.send().await.map_err(transport)?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = http::read_body(response).await.map_err(|error| NotionError::from_body(&name, error))?;
+        debug!(exchange = name, status = status.as_u16(), body_bytes = body.len(), "Notion answered");
+        if !status.is_success() {
+            return Err(NotionError::from_answer(&name, status.as_u16(), &headers, &body));
+        }
+        let request_id = headers.get("x-notion-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        Ok(Answer { body, request_id })
+    }
+
+    fn request(&self, exchange: &Exchange<'_>, token: &SecretString) -> Result<RequestBuilder, NotionError> {
+        let base = self.config.base_url.as_str().trim_end_matches('/');
+        let url = Url::parse(&format!("{base}/v1/{}", exchange.path)).map_err(|error| NotionError::Unreadable {
+            exchange: exchange.name(),
+            reason: error.to_string(),
+            request_id: None,
+        })?;
+        let mut request = self
+            .http
+            .request(exchange.method.clone(), url)
+            .bearer_auth(token.expose_secret())
+            .header("Notion-Version", API_VERSION);
+        if !exchange.query.is_empty() {
+            request = request.query(exchange.query);
+        }
+        if let Some(body) = exchange.body {
+            request = request.json(body);
+        }
+        Ok(request)
+    }
+}

@@ -1,0 +1,183 @@
+//! Pure: rows → batches by bytes of the request body, each key once, each batch with the position it justifies.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::ids::PageId;
+use crate::warehouse::EncodedRow;
+
+/// Bytes of a MERGE's body beside its rows: the statement's text and the small parameters.
+pub const STATEMENT_OVERHEAD_BYTES: usize = 8 * 1024;
+
+/// How far the walk of a plan has come: all rows of the stretches before `stretch`, and of it those created before
+/// `created_from`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Index into the plan's stretches.
+    pub stretch: usize,
+    /// `None` = the stretch's own start.
+    pub created_from: Option<Timestamp>,
+}
+
+impl Position {
+    /// Nothing walked yet.
+    pub const START: Self = Self { stretch: 0, created_from: None };
+}
+
+/// Rows for one MERGE.
+#[derive(Debug)]
+pub struct Batch {
+    /// The rows, each page once.
+    pub rows: Vec<EncodedRow>,
+    /// Once this batch and all before it are committed, the walk need not go back behind this.
+    pub position: Position,
+}
+
+/// Collects rows until a body is full.
+#[derive(Debug)]
+pub struct Batcher {
+    limit_bytes: usize,
+    rows: Vec<EncodedRow>,
+    places: HashMap<PageId, usize>,
+    bytes: usize,
+    position: Position,
+}
+
+impl Batcher {
+    /// Batches of at most `limit_bytes` of body; a single larger row travels alone.
+    #[must_use]
+    pub fn new(limit_bytes: usize) -> Self {
+        Self {
+            limit_bytes,
+            rows: Vec::new(),
+            places: HashMap::new(),
+            bytes: STATEMENT_OVERHEAD_BYTES,
+            position: Position::START,
+        }
+    }
+
+    /// Adds a row; gives back the batch that must be sent first, if the row does not fit any more. Of two reads of one page
+    /// the newer version counts, and at equal times the later read.
+    #[must_use]
+    pub fn push(&mut self, row: EncodedRow) -> Option<Batch> {
+        if let Some(place) = self.places.get(&row.page_id).copied() {
+            let present = &mut self.rows[place];
+            if row.last_edited_time < present.last_edited_time {
+                return None;
+            }
+            if self.bytes - present.body_bytes + row.body_bytes <= self.limit_bytes {
+                self.bytes = self.bytes - present.body_bytes + row.body_bytes;
+                *present = row;
+                return None;
+            }
+        }
+        let is_full = !self.rows.is_empty() && self.bytes + row.body_bytes + 1 > self.limit_bytes;
+        let full = is_full.then(|| self.cut());
+        self.bytes += row.body_bytes + 1;
+        self.places.insert(row.page_id, self.rows.len());
+        self.rows.push(row);
+        full
+    }
+
+    /// All rows up to `position` have been pushed.
+    pub fn reached(&mut self, position: Position) {
+        self.position = position;
+    }
+
+    /// The rest; `None` when there is none.
+    #[must_use]
+    pub fn finish(&mut self) -> Option<Batch> {
+        (!self.rows.is_empty()).then(|| self.cut())
+    }
+
+    /// Everything pushed so far justifies this.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// From now on batches are smaller: the server found one too large.
+    pub fn shrink(&mut self, limit_bytes: usize) {
+        self.limit_bytes = self.limit_bytes.min(limit_bytes);
+    }
+
+    fn cut(&mut self) -> Batch {
+        self.places.clear();
+        self.bytes = STATEMENT_OVERHEAD_BYTES;
+        Batch { rows: std::mem::take(&mut self.rows), position: self.position }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn row(id: u128, minute: i64, bytes: usize) -> EncodedRow {
+        EncodedRow {
+            page_id: PageId::parse(&uuid::Uuid::from_u128(id).to_string()).unwrap(),
+            last_edited_time: Timestamp::from_second(minute * 60).unwrap(),
+            json: format!("{id}@{minute}"),
+            body_bytes: bytes,
+        }
+    }
+
+    #[test]
+    fn of_two_reads_of_a_page_the_later_one_travels() {
+        let mut batcher = Batcher::new(1_000_000);
+        assert!(batcher.push(row(1, 5, 100)).is_none());
+        let again = EncodedRow { json: "later".to_owned(), ..row(1, 5, 100) };
+        assert!(batcher.push(again).is_none());
+        assert!(batcher.push(row(1, 4, 100)).is_none(), "an older version does not replace a newer one");
+        let batch = batcher.finish().unwrap();
+        assert_eq!(batch.rows.iter().map(|row| row.json.as_str()).collect::<Vec<_>>(), ["later"]);
+    }
+
+    #[test]
+    fn a_batch_cut_within_a_page_justifies_only_the_page_before() {
+        let mut batcher = Batcher::new(STATEMENT_OVERHEAD_BYTES + 250);
+        let reached =
+            |minute: i64| Position { stretch: 0, created_from: Some(Timestamp::from_second(minute * 60).unwrap()) };
+        assert!(batcher.push(row(1, 1, 100)).is_none());
+        batcher.reached(reached(1));
+        assert!(batcher.push(row(2, 2, 100)).is_none());
+        let cut = batcher.push(row(3, 2, 100)).unwrap();
+        assert_eq!((cut.rows.len(), cut.position), (2, reached(1)));
+        batcher.reached(reached(2));
+        assert_eq!(batcher.finish().unwrap().position, reached(2));
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_travels_in_a_body_within_the_limit_and_positions_never_go_back(
+            pushed in prop::collection::vec((0u128..40, 0i64..50, 1usize..400), 0..200), limit in 100usize..900
+        ) {
+            let limit = STATEMENT_OVERHEAD_BYTES + limit;
+            let mut batcher = Batcher::new(limit);
+            let mut batches = Vec::new();
+            let mut latest: HashMap<PageId, Timestamp> = HashMap::new();
+            for (index, (id, minute, bytes)) in pushed.into_iter().enumerate() {
+                let row = row(id, minute, bytes);
+                let newest = latest.entry(row.page_id).or_insert(row.last_edited_time);
+                *newest = row.last_edited_time.max(*newest);
+                batches.extend(batcher.push(row));
+                batcher.reached(Position { stretch: index, created_from: None });
+            }
+            batches.extend(batcher.finish());
+            let mut sent: HashMap<PageId, Timestamp> = HashMap::new();
+            let mut position = Position::START;
+            for batch in &batches {
+                let bytes: usize = batch.rows.iter().map(|row| row.body_bytes + 1).sum();
+                prop_assert!(batch.rows.len() == 1 || STATEMENT_OVERHEAD_BYTES + bytes <= limit);
+                prop_assert!(batch.position >= position);
+                position = batch.position;
+                for row in &batch.rows {
+                    let newest = sent.entry(row.page_id).or_insert(row.last_edited_time);
+                    *newest = row.last_edited_time.max(*newest);
+                }
+            }
+            prop_assert_eq!(sent, latest);
+        }
+    }
+}

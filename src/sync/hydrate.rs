@@ -1,0 +1,112 @@
+//! Properties that Notion cut, read in full through the property endpoint; the page's own text stays as it is.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+use super::Stop;
+use crate::failure::{Failure, FailureClass};
+use crate::notion::{Client, PageRow, TruncatedProperty, truncated_properties};
+use crate::run::Run;
+
+/// Pages of 100 items read of one property: 10,000 items. Beyond it the value is marked as incomplete, with a warning.
+const MAX_ITEM_PAGES: usize = 100;
+
+/// One property in `hydrated_properties`, whose key is the property's id.
+#[derive(Debug, Serialize)]
+struct Hydrated {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    /// Whether `items` is all there is.
+    complete: bool,
+    /// The property items as received.
+    items: Vec<Box<RawValue>>,
+}
+
+/// What reading a page's cut properties brought.
+#[derive(Debug, Default)]
+pub(super) struct Hydration {
+    /// The text for `hydrated_properties`; `None` = nothing was cut.
+    pub(super) properties: Option<String>,
+    /// What could not be read in full.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Reads the cut properties of a page.
+pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Result<Hydration, Stop> {
+    let truncated = truncated_properties(&page.text).map_err(|error| {
+        Failure::new(FailureClass::PageUnreadable, format!("the properties of page {}", page.id)).caused_by(error)
+    })?;
+    let mut hydration = Hydration::default();
+    if truncated.is_empty() {
+        return Ok(hydration);
+    }
+    let mut properties = BTreeMap::new();
+    for property in truncated {
+        let context = format!("property {:?} of page {}", property.name, page.id);
+        match read_items(notion, page, &property, run).await {
+            Ok((items, complete)) => {
+                if !complete {
+                    hydration
+                        .warnings
+                        .push(format!("{context} has more than {} items; the rest was left out", items.len()));
+                }
+                let TruncatedProperty { id, name, kind } = property;
+                properties.insert(id, Hydrated { name, kind, complete, items });
+            }
+            Err(ReadError::PageIsGone) => {
+                // Trashed or deleted while it was read: the row stands as the query gave it, and the sweep settles it.
+                hydration.warnings.push(format!("{context} could not be read in full: the page is gone"));
+                return Ok(hydration);
+            }
+            Err(ReadError::Stopped(stop)) => return Err(stop.context(context)),
+        }
+    }
+    let text = serde_json::to_string(&properties)
+        .map_err(|error| Failure::new(FailureClass::Internal, "writing hydrated properties").caused_by(error))?;
+    hydration.properties = Some(text);
+    Ok(hydration)
+}
+
+enum ReadError {
+    PageIsGone,
+    Stopped(Stop),
+}
+
+async fn read_items(
+    notion: &Client,
+    page: &PageRow,
+    property: &TruncatedProperty,
+    run: &Run,
+) -> Result<(Vec<Box<RawValue>>, bool), ReadError> {
+    let mut restarted = false;
+    loop {
+        match read_item_pages(notion, page, property, run).await {
+            // A cursor that died: these few pages are simply read again, once.
+            Err(error) if error.is_rejected_cursor() && !restarted => restarted = true,
+            Err(error) if error.is_not_found() => return Err(ReadError::PageIsGone),
+            Err(error) => return Err(ReadError::Stopped(error.into())),
+            Ok(read) => return Ok(read),
+        }
+    }
+}
+
+async fn read_item_pages(
+    notion: &Client,
+    page: &PageRow,
+    property: &TruncatedProperty,
+    run: &Run,
+) -> Result<(Vec<Box<RawValue>>, bool), crate::notion::NotionError> {
+    let mut items = Vec::new();
+    let mut cursor = None;
+    for _ in 0..MAX_ITEM_PAGES {
+        let read = notion.property_items(page.id, &property.id, cursor.as_deref(), run).await?;
+        items.extend(read.items);
+        cursor = read.next_cursor;
+        if cursor.is_none() {
+            return Ok((items, true));
+        }
+    }
+    Ok((items, false))
+}

@@ -1,0 +1,101 @@
+//! Pure: which rows the last run already wrote, and which rows the next run must remember.
+
+use jiff::Timestamp;
+
+use crate::warehouse::Row;
+use crate::watermark::RecentRows;
+
+use super::row::fingerprint;
+
+/// The memory between two runs: fingerprints of every row that the next run reads again for sure, because its edit time
+/// is not before the new watermark (facts/notion §3.4: that includes times in the future).
+#[derive(Debug)]
+pub struct Settled {
+    known: RecentRows,
+    remembered: RecentRows,
+    remember_from: Timestamp,
+}
+
+impl Settled {
+    /// `known` is what the last run remembered; rows edited at or after `remember_from` are remembered by this one.
+    #[must_use]
+    pub fn new(known: RecentRows, remember_from: Timestamp) -> Self {
+        Self { known, remembered: RecentRows::new(), remember_from }
+    }
+
+    /// Takes note of a row read; `true` = the last run wrote exactly this, so it need not go to the warehouse.
+    pub fn is_known(&mut self, row: &Row) -> bool {
+        let fingerprint = fingerprint(row);
+        let is_known = self.known.get(&row.page_id) == Some(&fingerprint);
+        if !is_known {
+            // This run writes another version, so the one remembered is not what the table holds any more.
+            self.known.remove(&row.page_id);
+        }
+        if row.last_edited_time >= self.remember_from {
+            self.remembered.insert(row.page_id, fingerprint);
+        } else {
+            self.remembered.remove(&row.page_id);
+        }
+        is_known
+    }
+
+    /// What the next run may take as known, once everything this run read is written.
+    #[must_use]
+    pub fn into_remembered(self) -> RecentRows {
+        self.remembered
+    }
+
+    /// What the next run may take as known when this one stops half-way.
+    #[must_use]
+    pub fn into_still_known(self) -> RecentRows {
+        self.known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{DataSourceId, DatabaseId, DatabaseName, PageId};
+
+    fn row(title: &str, edited: &str) -> Row {
+        let id = "27a5d30a-1728-4a1e-a788-71341f22fb97";
+        Row {
+            page_id: PageId::parse(id).unwrap(),
+            database_id: DatabaseId::parse(id).unwrap(),
+            database_name: DatabaseName::parse("projects").unwrap(),
+            data_source_id: DataSourceId::parse(id).unwrap(),
+            payload: title.to_owned(),
+            payload_sha256: title.to_owned(),
+            hydrated_properties: None,
+            created_time: edited.parse().unwrap(),
+            last_edited_time: edited.parse().unwrap(),
+            is_archived: false,
+            in_trash: false,
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_row_read_again_unchanged_is_known_and_a_second_edit_in_the_same_minute_is_not() {
+        let mut first = Settled::new(RecentRows::new(), at("2026-11-22T13:00:00Z"));
+        assert!(!first.is_known(&row("a", "2026-11-22T13:02:00Z")));
+        let mut second = Settled::new(first.into_remembered(), at("2026-11-22T13:00:00Z"));
+        assert!(second.is_known(&row("a", "2026-11-22T13:02:00Z")));
+        assert!(!second.is_known(&row("b", "2026-11-22T13:02:00Z")));
+        // Whatever the index shows next: the table now holds b.
+        assert!(!second.is_known(&row("a", "2026-11-22T13:02:00Z")));
+    }
+
+    #[test]
+    fn a_row_in_the_future_stays_known_and_one_before_the_watermark_is_forgotten() {
+        let mut settled = Settled::new(RecentRows::new(), at("2026-11-22T13:00:00Z"));
+        settled.is_known(&row("a", "2027-01-01T00:00:00Z"));
+        assert_eq!(settled.into_remembered().len(), 1);
+        let mut settled = Settled::new(RecentRows::new(), at("2026-11-22T13:00:00Z"));
+        settled.is_known(&row("a", "2026-11-22T12:59:00Z"));
+        assert!(settled.into_remembered().is_empty());
+    }
+}

@@ -1,0 +1,126 @@
+//! The listing of all rows that Notion shows, and its comparison with the table.
+//!
+//! What is kept of a row is its id, data source, flag and time: 64 bytes, so that a database of a million rows fits.
+
+use std::collections::BTreeMap;
+
+use super::super::walk::Walker;
+use super::super::{Engine, Stop};
+use crate::databricks::MAX_BODY_BYTES;
+use crate::ids::PageId;
+use crate::notion::{DataSourceRef, Partition};
+use crate::report::Report;
+use crate::sync::batch::STATEMENT_OVERHEAD_BYTES;
+use crate::warehouse::{Difference, IdRange, ListedRow, Tables, compare_listing, read_comparison};
+use crate::watermark::Stretch;
+
+/// Bytes of one listed row in the body: four names, two ids, a flag, a time, quotes escaped.
+const LISTED_ROW_BYTES: usize = 220;
+
+/// Lists every row of every data source, both partitions; of a row seen twice the later read counts.
+pub(super) async fn list(
+    engine: &Engine<'_>,
+    sources: &[DataSourceRef],
+    report: &mut Report,
+) -> Result<BTreeMap<PageId, ListedRow>, Stop> {
+    let mut listed = BTreeMap::new();
+    for source in sources {
+        for partition in [Partition::Default, Partition::Archived] {
+            let mut walker = Walker::new(engine.notion, source.id, Stretch::whole(partition), None, true);
+            loop {
+                let page = walker.next_page(engine.run).await;
+                report.warnings.extend(walker.take_warnings());
+                let Some(page) = page? else { break };
+                for row in page.rows {
+                    let is_archived = row.is_archived.unwrap_or(partition == Partition::Archived);
+                    let listed_row = ListedRow {
+                        page_id: row.id,
+                        data_source_id: source.id,
+                        is_archived,
+                        last_edited_time: row.last_edited_time,
+                    };
+                    listed.insert(row.id, listed_row);
+                }
+            }
+        }
+    }
+    Ok(listed)
+}
+
+/// Lets the warehouse compare, in ranges of ids where the listing is too long for one body. Gives the differences and the
+/// number of live rows.
+pub(super) async fn compare(
+    engine: &Engine<'_>,
+    listed: BTreeMap<PageId, ListedRow>,
+) -> Result<(Vec<Difference>, u64), Stop> {
+    let tables = Tables::of(engine.databricks.config());
+    let body_bytes = engine.config.merge_batch_bytes.min(MAX_BODY_BYTES);
+    let rows_per_range = (body_bytes.saturating_sub(STATEMENT_OVERHEAD_BYTES) / LISTED_ROW_BYTES).max(1);
+    let rows: Vec<ListedRow> = listed.into_values().collect();
+    let mut differences = Vec::new();
+    let mut live_rows = 0;
+    for (range, rows) in ranges(&rows, rows_per_range) {
+        let statement = compare_listing(&tables, engine.database.id, &range, rows)?;
+        let answer = engine.databricks.execute(&statement, engine.run).await?;
+        let (found, live) = read_comparison(&answer)?;
+        differences.extend(found);
+        live_rows += live;
+    }
+    Ok((differences, live_rows))
+}
+
+/// Splits rows sorted by id into ranges that together cover every id there can be, listed or not.
+fn ranges(rows: &[ListedRow], rows_per_range: usize) -> Vec<(IdRange, &[ListedRow])> {
+    let mut chunks: Vec<&[ListedRow]> = rows.chunks(rows_per_range).collect();
+    if chunks.is_empty() {
+        chunks.push(&[]);
+    }
+    let firsts: Vec<String> =
+        chunks.iter().skip(1).filter_map(|chunk| chunk.first()).map(|row| row.page_id.to_string()).collect();
+    let from = std::iter::once(String::new()).chain(firsts.iter().cloned());
+    let to = firsts.iter().cloned().chain(std::iter::once("g".to_owned()));
+    from.zip(to).map(|(from, to)| IdRange { from, to }).zip(chunks).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::DataSourceId;
+
+    fn row(id: u128) -> ListedRow {
+        let text = uuid::Uuid::from_u128(id).to_string();
+        ListedRow {
+            page_id: PageId::parse(&text).unwrap(),
+            data_source_id: DataSourceId::parse(&text).unwrap(),
+            is_archived: false,
+            last_edited_time: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn ranges_cover_every_id_without_a_gap() {
+        let rows: Vec<ListedRow> = [1u128, 2, 1 << 100, 1 << 120].map(row).to_vec();
+        for size in 1..6 {
+            let ranges = ranges(&rows, size);
+            assert_eq!(ranges.first().unwrap().0.from, "");
+            assert_eq!(ranges.last().unwrap().0.to, "g");
+            for pair in ranges.windows(2) {
+                assert_eq!(pair[0].0.to, pair[1].0.from);
+            }
+            for (range, rows) in &ranges {
+                for row in *rows {
+                    let id = row.page_id.to_string();
+                    assert!(range.from <= id && id < range.to);
+                }
+            }
+        }
+        assert_eq!(ranges(&[], 3).len(), 1, "an empty listing still asks the table");
+    }
+
+    #[test]
+    fn a_listed_row_is_not_heavier_than_reckoned() {
+        let json = serde_json::to_string(&row(u128::MAX)).unwrap();
+        let escaped = serde_json::to_string(&json).unwrap();
+        assert!(escaped.len() < LISTED_ROW_BYTES, "{}", escaped.len());
+    }
+}

@@ -1,0 +1,130 @@
+//! A row of `notion_raw_pages` as a statement carries it.
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::failure::{Failure, FailureClass};
+use crate::ids::{DataSourceId, DatabaseId, DatabaseName, PageId};
+
+/// What a row says about one Notion page in one database; `payload` is the page's JSON byte for byte.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Merge key.
+    pub page_id: PageId,
+    /// Merge key.
+    pub database_id: DatabaseId,
+    /// Configured name of the database.
+    pub database_name: DatabaseName,
+    /// Where the page lies now.
+    pub data_source_id: DataSourceId,
+    /// The page's JSON as received.
+    pub payload: String,
+    /// SHA-256 of the payload without its volatile parts, hexadecimal.
+    pub payload_sha256: String,
+    /// Full values of the properties that Notion cut; JSON text.
+    pub hydrated_properties: Option<String>,
+    /// When the page was created.
+    pub created_time: Timestamp,
+    /// When it was last edited: the guard of the MERGE.
+    pub last_edited_time: Timestamp,
+    /// Whether it is archived.
+    pub is_archived: bool,
+    /// Whether it lies in the trash.
+    pub in_trash: bool,
+}
+
+/// A row ready to travel: its JSON text, and what the text will weigh in the request body.
+#[derive(Debug, Clone)]
+pub struct EncodedRow {
+    /// Merge key within a database.
+    pub page_id: PageId,
+    /// The source version that the proof will look for.
+    pub last_edited_time: Timestamp,
+    /// The row as a JSON object.
+    pub json: String,
+    /// Bytes of the text inside the body, where it is escaped once more as part of a JSON string.
+    pub body_bytes: usize,
+}
+
+impl EncodedRow {
+    /// Writes a row.
+    ///
+    /// # Errors
+    /// `Internal` when the row can't be written as JSON, which would be a defect.
+    pub fn encode(row: &Row) -> Result<Self, Failure> {
+        let json = serde_json::to_string(row).map_err(|error| {
+            Failure::new(FailureClass::Internal, format!("writing page {}", row.page_id)).caused_by(error)
+        })?;
+        let body_bytes = escaped_bytes(&json);
+        Ok(Self { page_id: row.page_id, last_edited_time: row.last_edited_time, json, body_bytes })
+    }
+}
+
+/// How long `text` becomes inside a JSON string.
+fn escaped_bytes(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+            0x00..=0x1f => 6,
+            _ => 1,
+        })
+        .sum()
+}
+
+/// Why a row is marked as removed (DESIGN §4, sweep).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RemovalReason {
+    /// In Notion's trash.
+    Trashed,
+    /// Now outside the database.
+    Moved,
+    /// Deleted for good, or not shared any more: Notion can't tell.
+    Gone,
+    /// Its whole data source was removed from the database.
+    DataSourceRemoved,
+}
+
+impl RemovalReason {
+    /// The text in `removal_reason`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trashed => "trashed",
+            Self::Moved => "moved",
+            Self::Gone => "gone",
+            Self::DataSourceRemoved => "data_source_removed",
+        }
+    }
+}
+
+impl Serialize for RemovalReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// One row to mark as removed; its last payload stays.
+#[derive(Debug, Clone, Serialize)]
+pub struct Removal {
+    /// Merge key.
+    pub page_id: PageId,
+    /// Merge key.
+    pub database_id: DatabaseId,
+    /// Why.
+    pub removal_reason: RemovalReason,
+    /// Whether the page lies in the trash.
+    pub in_trash: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn the_weight_of_a_row_is_what_it_weighs_in_the_body(text in ".*") {
+            let in_body = serde_json::to_string(&text).unwrap();
+            proptest::prop_assert_eq!(escaped_bytes(&text), in_body.len() - 2);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The comparison of a complete listing with the table, done in the warehouse.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Tables, json_array};
+use crate::databricks::{Parameter, ROW_COUNT_MARK, Rows, Statement};
+use crate::failure::{Failure, FailureClass};
+use crate::ids::{DataSourceId, DatabaseId, PageId};
+
+/// A row that Notion lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ListedRow {
+    /// The page.
+    pub page_id: PageId,
+    /// Where it lies.
+    pub data_source_id: DataSourceId,
+    /// Which partition shows it.
+    pub is_archived: bool,
+    /// Its source version.
+    pub last_edited_time: Timestamp,
+}
+
+/// A range of page ids, compared as text: from inclusive, to exclusive. Ids are lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdRange {
+    /// First id, `""` = from the start.
+    pub from: String,
+    /// First id beyond, `"g"` = to the end.
+    pub to: String,
+}
+
+/// What a row differs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Live in the table, not listed by Notion.
+    MissingInNotion,
+    /// Listed by Notion, not live in the table: restored, moved in, or never read.
+    MissingInTable,
+    /// On both sides, with another partition, data source or a newer edit in Notion.
+    Stale,
+}
+
+/// One difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Difference {
+    /// The page.
+    pub page_id: PageId,
+    /// Where the table has it; `None` when it has not.
+    pub data_source_id: Option<DataSourceId>,
+    /// What differs.
+    pub side: Side,
+}
+
+/// Compares the listed rows of a range with the live rows of the database in that range. An empty or cut list can't make
+/// every row missing: the statement fails when it parses another number of rows than was sent.
+///
+/// # Errors
+/// `Internal` when the rows can't be written, which would be a defect.
+pub fn compare_listing(
+    tables: &Tables,
+    database_id: DatabaseId,
+    range: &IdRange,
+    listed: &[ListedRow],
+) -> Result<Statement, Failure> {
+    let text = format!(
+        "WITH seen AS (
+  SELECT r.page_id, r.data_source_id, r.is_archived, CAST(r.last_edited_time AS TIMESTAMP) AS last_edited_time
+  FROM (SELECT explode(CASE WHEN size(j.a) = CAST(:row_count AS INT) THEN j.a
+                            ELSE raise_error('{ROW_COUNT_MARK}') END) AS r
+        FROM (SELECT from_json(:rows,
+          'ARRAY<STRUCT<page_id:STRING,data_source_id:STRING,is_archived:BOOLEAN,last_edited_time:STRING>>',
+          map('mode','FAILFAST')) AS a) AS j)),
+live AS (
+  SELECT page_id, data_source_id, is_archived, last_edited_time FROM {pages}
+  WHERE database_id = :database_id AND removed_at IS NULL AND page_id >= :id_from AND page_id < :id_to)
+SELECT coalesce(l.page_id, s.page_id) AS page_id, l.data_source_id AS data_source_id,
+  CASE WHEN s.page_id IS NULL THEN 'missing_in_notion' WHEN l.page_id IS NULL THEN 'missing_in_table' ELSE 'stale' END AS side
+FROM live AS l FULL OUTER JOIN seen AS s ON l.page_id = s.page_id
+WHERE l.page_id IS NULL OR s.page_id IS NULL OR NOT (l.data_source_id <=> s.data_source_id)
+   OR NOT (l.is_archived <=> s.is_archived) OR l.last_edited_time IS NULL OR l.last_edited_time < s.last_edited_time
+UNION ALL
+SELECT CAST(count(*) AS STRING) AS page_id, CAST(NULL AS STRING) AS data_source_id, 'live_rows' AS side FROM live
+ORDER BY side, page_id",
+        pages = tables.pages
+    );
+    Ok(Statement {
+        purpose: format!("comparison of {} listed rows", listed.len()),
+        text,
+        parameters: vec![
+            Parameter::string("rows", json_array(listed)?),
+            Parameter::int("row_count", listed.len()),
+            Parameter::string("database_id", database_id.to_string()),
+            Parameter::string("id_from", range.from.as_str()),
+            Parameter::string("id_to", range.to.as_str()),
+        ],
+    })
+}
+
+/// The answer of [`compare_listing`]: the differences, and how many live rows the range holds.
+///
+/// # Errors
+/// `DatabricksUnreadable` when the answer is not of that shape.
+pub fn read_comparison(rows: &Rows) -> Result<(Vec<Difference>, u64), Failure> {
+    let unreadable = |what: &str| {
+        let message = format!("the comparison answered an unreadable {what} (statement {})", rows.statement_id());
+        Failure::new(FailureClass::DatabricksUnreadable, message)
+    };
+    let cells = |name: &str| -> Result<Vec<Option<&str>>, Failure> {
+        rows.column(name).map(Iterator::collect).ok_or_else(|| unreadable(name))
+    };
+    let (ids, sources, sides) = (cells("page_id")?, cells("data_source_id")?, cells("side")?);
+    let mut live_rows = None;
+    let mut differences = Vec::new();
+    for ((id, source), side) in ids.into_iter().zip(sources).zip(sides) {
+        let id = id.ok_or_else(|| unreadable("page_id"))?;
+        let side = match side {
+            Some("live_rows") => {
+                live_rows = Some(id.parse().map_err(|_| unreadable("live_rows"))?);
+                continue;
+            }
+            Some("missing_in_notion") => Side::MissingInNotion,
+            Some("missing_in_table") => Side::MissingInTable,
+            Some("stale") => Side::Stale,
+            _ => return Err(unreadable("side")),
+        };
+        differences.push(Difference {
+            page_id: PageId::parse(id).map_err(|_| unreadable("page_id"))?,
+            data_source_id: source.map(DataSourceId::parse).transpose().map_err(|_| unreadable("data_source_id"))?,
+            side,
+        });
+    }
+    // Without this row the answer is not whole, whatever else it holds.
+    Ok((differences, live_rows.ok_or_else(|| unreadable("live_rows"))?))
+}

@@ -1,0 +1,166 @@
+//! The two tables: names, columns, creation and upgrade in place (DESIGN §3.6). DDL runs in `init-tables` only.
+
+use crate::databricks::{DatabricksConfig, QualifiedName, Rows, Statement, quote_identifier};
+
+/// The full names of our tables.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    /// `notion_raw_pages`.
+    pub pages: QualifiedName,
+    /// `notion_sync_watermarks`.
+    pub watermarks: QualifiedName,
+}
+
+impl Tables {
+    /// The tables in the configured catalog and schema.
+    #[must_use]
+    pub fn of(config: &DatabricksConfig) -> Self {
+        let name = |table| QualifiedName::new(&config.catalog, &config.schema, table);
+        Self { pages: name(PAGES.name), watermarks: name(WATERMARKS.name) }
+    }
+
+    /// Each table with its definition.
+    #[must_use]
+    pub fn definitions(&self) -> [(&QualifiedName, &'static TableDefinition); 2] {
+        [(&self.pages, &PAGES), (&self.watermarks, &WATERMARKS)]
+    }
+}
+
+/// A table as `init-tables` makes it.
+#[derive(Debug)]
+pub struct TableDefinition {
+    /// Name without catalog and schema.
+    pub name: &'static str,
+    columns: &'static [Column],
+    cluster_by: &'static str,
+    comment: &'static str,
+}
+
+#[derive(Debug)]
+struct Column {
+    name: &'static str,
+    kind: &'static str,
+    is_required: bool,
+    comment: &'static str,
+}
+
+const fn required(name: &'static str, kind: &'static str, comment: &'static str) -> Column {
+    Column { name, kind, is_required: true, comment }
+}
+
+const fn optional(name: &'static str, kind: &'static str, comment: &'static str) -> Column {
+    Column { name, kind, is_required: false, comment }
+}
+
+const PAGES: TableDefinition = TableDefinition {
+    name: "notion_raw_pages",
+    columns: &[
+        required("page_id", "STRING", "Notion page id (merge key)"),
+        required("database_id", "STRING", "Notion database id (merge key)"),
+        required("database_name", "STRING", "configured name of the database"),
+        required("data_source_id", "STRING", "Notion data source the page lies in"),
+        required("payload", "STRING", "page JSON byte for byte as received"),
+        required("payload_sha256", "STRING", "SHA-256 of the payload without its volatile parts"),
+        optional("hydrated_properties", "STRING", "full values of truncated properties, else null"),
+        required("created_time", "TIMESTAMP", "creation, whole minutes"),
+        required("last_edited_time", "TIMESTAMP", "source version, guard of the MERGE"),
+        required("is_archived", "BOOLEAN", "archived in Notion"),
+        required("in_trash", "BOOLEAN", "in the trash of Notion"),
+        optional("removed_at", "TIMESTAMP", "when a sweep found the page removed; null = live"),
+        optional("removal_reason", "STRING", "trashed | moved | gone | data_source_removed"),
+        required("api_version", "STRING", "Notion-Version the payload was read with"),
+        required("ingested_at", "TIMESTAMP", "when this version was written"),
+        required("sync_run_id", "STRING", "run that wrote this version"),
+    ],
+    cluster_by: "page_id, database_id",
+    comment: "Bronze: one row per Notion page and database, latest version",
+};
+
+const WATERMARKS: TableDefinition = TableDefinition {
+    name: "notion_sync_watermarks",
+    columns: &[
+        required("database_id", "STRING", "Notion database id (key)"),
+        required("data_source_id", "STRING", "Notion data source id (key)"),
+        required("database_name", "STRING", "configured name of the database"),
+        optional("synced_through", "TIMESTAMP", "every edit before this minute is in the pages table"),
+        optional("last_edited_time", "TIMESTAMP", "latest edit seen, for people"),
+        optional("resume", "STRING", "where an unfinished run goes on, versioned JSON"),
+        optional("last_full_refresh_at", "TIMESTAMP", "when a full refresh last ended"),
+        optional("last_sweep_at", "TIMESTAMP", "when a sweep last ended"),
+        required("updated_at", "TIMESTAMP", "when this row was written"),
+        required("sync_run_id", "STRING", "run that wrote this row"),
+    ],
+    cluster_by: "database_id, data_source_id",
+    comment: "Truth of the Notion sync: one row per data source",
+};
+
+const PROPERTIES: &str = "'delta.enableChangeDataFeed'='true','delta.enableDeletionVectors'='true'";
+
+/// `CREATE SCHEMA IF NOT EXISTS`.
+#[must_use]
+pub fn create_schema(config: &DatabricksConfig) -> Statement {
+    let [catalog, schema] = [&config.catalog, &config.schema].map(|name| quote_identifier(name));
+    plain("creation of the schema", format!("CREATE SCHEMA IF NOT EXISTS {catalog}.{schema}"))
+}
+
+/// `CREATE TABLE IF NOT EXISTS`: managed Delta, unpartitioned, clustered by its key.
+#[must_use]
+pub fn create_table(name: &QualifiedName, definition: &TableDefinition) -> Statement {
+    let columns: Vec<String> = definition
+        .columns
+        .iter()
+        .map(|column| {
+            let null = if column.is_required { " NOT NULL" } else { "" };
+            format!("  {} {}{null} COMMENT '{}'", column.name, column.kind, column.comment)
+        })
+        .collect();
+    let text = format!(
+        "CREATE TABLE IF NOT EXISTS {name} (\n{}\n)\nCLUSTER BY ({})\nCOMMENT '{}'\nTBLPROPERTIES ({PROPERTIES})",
+        columns.join(",\n"),
+        definition.cluster_by,
+        definition.comment
+    );
+    plain(&format!("creation of {}", definition.name), text)
+}
+
+/// Reads the columns a table has: from the manifest of an empty result, which is right on every engine.
+#[must_use]
+pub fn read_columns(name: &QualifiedName) -> Statement {
+    plain("reading of the columns", format!("SELECT * FROM {name} LIMIT 0"))
+}
+
+/// The columns of the definition that an existing table lacks, by name.
+#[must_use]
+pub fn missing_columns(definition: &TableDefinition, existing: &Rows) -> Vec<&'static str> {
+    definition
+        .columns
+        .iter()
+        .map(|column| column.name)
+        .filter(|name| !existing.columns().iter().any(|column| column.eq_ignore_ascii_case(name)))
+        .collect()
+}
+
+/// Adds columns that an older version lacks, nullable since its rows have no value for them.
+#[must_use]
+pub fn add_columns(name: &QualifiedName, definition: &TableDefinition, missing: &[&'static str]) -> Statement {
+    let columns: Vec<String> = definition
+        .columns
+        .iter()
+        .filter(|column| missing.contains(&column.name))
+        .map(|column| format!("{} {} COMMENT '{}'", column.name, column.kind, column.comment))
+        .collect();
+    plain(
+        &format!("upgrade of {}", definition.name),
+        format!("ALTER TABLE {name} ADD COLUMNS ({})", columns.join(", ")),
+    )
+}
+
+/// Gives an upgraded table the properties of a new one.
+#[must_use]
+pub fn set_properties(name: &QualifiedName, definition: &TableDefinition) -> Statement {
+    plain(&format!("properties of {}", definition.name), format!("ALTER TABLE {name} SET TBLPROPERTIES ({PROPERTIES})"))
+}
+
+fn plain(purpose: &str, text: String) -> Statement {
+    Statement { purpose: purpose.to_owned(), text, parameters: Vec::new() }
+}

@@ -1,0 +1,210 @@
+//! Statements on `notion_sync_watermarks`: the truth of how far a data source is synced, and the proof that goes with it.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Tables, json_array};
+use crate::databricks::{KEY_COUNT_MARK, PROOF_MARK, Parameter, Rows, Statement};
+use crate::failure::{Failure, FailureClass};
+use crate::ids::{DataSourceId, DatabaseId, DatabaseName, PageId, RunId};
+
+/// One row that the run sent and the table must hold, at least as new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ProofKey {
+    /// The page.
+    #[serde(rename = "p")]
+    pub page_id: PageId,
+    /// Its source version.
+    #[serde(rename = "t")]
+    pub last_edited_time: Timestamp,
+}
+
+/// One row of the table; `None` = NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatermarkRow {
+    /// Key.
+    pub database_id: DatabaseId,
+    /// Key.
+    pub data_source_id: DataSourceId,
+    /// Configured name.
+    pub database_name: DatabaseName,
+    /// Every edit before this minute is in the table.
+    pub synced_through: Option<Timestamp>,
+    /// The latest edit seen; for people.
+    pub last_edited_time: Option<Timestamp>,
+    /// Where an unfinished run goes on; versioned JSON.
+    pub resume: Option<String>,
+    /// When a full refresh last ended.
+    pub last_full_refresh_at: Option<Timestamp>,
+    /// When a sweep last ended.
+    pub last_sweep_at: Option<Timestamp>,
+}
+
+/// The table's rows for `keys`, joined and counted: one row `wanted`, `found`, also for no keys at all. A global aggregate,
+/// so that no engine can leave it out or evaluate the check before the join.
+fn proof_source(tables: &Tables) -> String {
+    format!(
+        "(SELECT count(k.page_id) AS wanted, count(h.page_id) AS found
+    FROM (SELECT r.p AS page_id, CAST(r.t AS TIMESTAMP) AS last_edited_time
+        FROM (SELECT explode(CASE WHEN size(j.a) = CAST(:key_count AS INT) THEN j.a
+                                  ELSE raise_error('{KEY_COUNT_MARK}') END) AS r
+              FROM (SELECT from_json(:keys, 'ARRAY<STRUCT<p:STRING,t:STRING>>', map('mode','FAILFAST')) AS a) AS j)) AS k
+    LEFT JOIN (
+      SELECT page_id, max(last_edited_time) AS last_edited_time FROM {pages}
+      WHERE database_id = :database_id GROUP BY page_id) AS h
+    ON h.page_id = k.page_id AND h.last_edited_time >= k.last_edited_time) AS proof
+  WHERE CASE WHEN proof.wanted = CAST(:key_count AS INT) AND proof.found = CAST(:key_count AS INT) THEN true
+             ELSE CAST(raise_error(concat('{PROOF_MARK}, the table holds ', CAST(proof.found AS STRING), ' of ', CAST(:key_count AS STRING), ' rows')) AS BOOLEAN) END",
+        pages = tables.pages
+    )
+}
+
+/// Raises an error unless the table holds each of `keys`; for long lists, before [`merge_watermark`].
+///
+/// # Errors
+/// `Internal` when the keys can't be written, which would be a defect.
+pub fn check_proof(tables: &Tables, database_id: DatabaseId, keys: &[ProofKey]) -> Result<Statement, Failure> {
+    Ok(Statement {
+        purpose: format!("proof of {} rows", keys.len()),
+        text: format!("SELECT proof.found AS found FROM {}", proof_source(tables)),
+        parameters: vec![
+            Parameter::string("keys", json_array(keys)?),
+            Parameter::int("key_count", keys.len()),
+            Parameter::string("database_id", database_id.to_string()),
+        ],
+    })
+}
+
+/// The statement that advances the truth and proves the run: fails unless the table holds each of `keys`; never moves
+/// `synced_through` back.
+///
+/// # Errors
+/// `Internal` when the keys can't be written, which would be a defect.
+pub fn merge_watermark(
+    tables: &Tables,
+    watermark: &WatermarkRow,
+    keys: &[ProofKey],
+    run_id: &RunId,
+) -> Result<Statement, Failure> {
+    let text = format!(
+        "MERGE INTO {watermarks} AS t
+USING (
+  SELECT :database_id AS database_id, :data_source_id AS data_source_id, :database_name AS database_name,
+         :synced_through AS synced_through, :last_edited_time AS last_edited_time, :resume AS resume,
+         :last_full_refresh_at AS last_full_refresh_at, :last_sweep_at AS last_sweep_at
+  FROM {proof}
+) AS s
+ON t.database_id = s.database_id AND t.data_source_id = s.data_source_id
+WHEN MATCHED AND (t.synced_through IS NULL OR s.synced_through >= t.synced_through) THEN UPDATE SET
+  database_name = s.database_name, synced_through = s.synced_through,
+  last_edited_time = greatest(s.last_edited_time, t.last_edited_time), resume = s.resume,
+  last_full_refresh_at = coalesce(s.last_full_refresh_at, t.last_full_refresh_at),
+  last_sweep_at = coalesce(s.last_sweep_at, t.last_sweep_at), updated_at = current_timestamp(), sync_run_id = :run_id
+WHEN NOT MATCHED THEN INSERT (database_id, data_source_id, database_name, synced_through, last_edited_time, resume,
+  last_full_refresh_at, last_sweep_at, updated_at, sync_run_id)
+  VALUES (s.database_id, s.data_source_id, s.database_name, s.synced_through, s.last_edited_time, s.resume,
+  s.last_full_refresh_at, s.last_sweep_at, current_timestamp(), :run_id)",
+        watermarks = tables.watermarks,
+        proof = proof_source(tables)
+    );
+    Ok(Statement {
+        purpose: format!("watermark with proof of {} rows", keys.len()),
+        text,
+        parameters: vec![
+            Parameter::string("keys", json_array(keys)?),
+            Parameter::int("key_count", keys.len()),
+            Parameter::string("database_id", watermark.database_id.to_string()),
+            Parameter::string("data_source_id", watermark.data_source_id.to_string()),
+            Parameter::string("database_name", watermark.database_name.as_str()),
+            Parameter::timestamp("synced_through", watermark.synced_through),
+            Parameter::timestamp("last_edited_time", watermark.last_edited_time),
+            Parameter::optional_string("resume", watermark.resume.clone()),
+            Parameter::timestamp("last_full_refresh_at", watermark.last_full_refresh_at),
+            Parameter::timestamp("last_sweep_at", watermark.last_sweep_at),
+            Parameter::string("run_id", run_id.as_str()),
+        ],
+    })
+}
+
+/// Reads the rows of one database.
+#[must_use]
+pub fn watermarks_of(tables: &Tables, database_id: DatabaseId) -> Statement {
+    Statement {
+        purpose: "reading of the watermarks".to_owned(),
+        text: format!(
+            "SELECT data_source_id, unix_millis(synced_through) AS synced_through, \
+             unix_millis(last_edited_time) AS last_edited_time, resume, \
+             unix_millis(last_full_refresh_at) AS last_full_refresh_at, unix_millis(last_sweep_at) AS last_sweep_at \
+             FROM {} WHERE database_id = :database_id",
+            tables.watermarks
+        ),
+        parameters: vec![Parameter::string("database_id", database_id.to_string())],
+    }
+}
+
+/// The answer of [`watermarks_of`].
+///
+/// # Errors
+/// `StoredStateUnreadable` when a column is missing or a cell is not what it must be.
+pub fn read_watermarks(
+    rows: &Rows,
+    database_id: DatabaseId,
+    database_name: &DatabaseName,
+) -> Result<Vec<WatermarkRow>, Failure> {
+    let unreadable = |what: &str| {
+        let statement_id = rows.statement_id();
+        let message = format!("the watermarks table answered an unreadable {what} (statement {statement_id})");
+        Failure::new(FailureClass::StoredStateUnreadable, message)
+    };
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let cells = |name: &str| -> Result<Vec<Option<&str>>, Failure> {
+        rows.column(name).map(Iterator::collect).ok_or_else(|| unreadable(name))
+    };
+    let times = |name: &str| -> Result<Vec<Option<Timestamp>>, Failure> {
+        cells(name)?
+            .into_iter()
+            .map(|cell| {
+                let Some(text) = cell else { return Ok(None) };
+                let millis: i64 = text.parse().map_err(|_| unreadable(name))?;
+                Timestamp::from_millisecond(millis).map(Some).map_err(|_| unreadable(name))
+            })
+            .collect()
+    };
+    let (ids, resumes) = (cells("data_source_id")?, cells("resume")?);
+    let (synced, edited) = (times("synced_through")?, times("last_edited_time")?);
+    let (refreshed, swept) = (times("last_full_refresh_at")?, times("last_sweep_at")?);
+    (0..rows.len())
+        .map(|row| {
+            let id = ids[row].ok_or_else(|| unreadable("data_source_id"))?;
+            Ok(WatermarkRow {
+                database_id,
+                data_source_id: DataSourceId::parse(id).map_err(|_| unreadable("data_source_id"))?,
+                database_name: database_name.clone(),
+                synced_through: synced[row],
+                last_edited_time: edited[row],
+                resume: resumes[row].map(str::to_owned),
+                last_full_refresh_at: refreshed[row],
+                last_sweep_at: swept[row],
+            })
+        })
+        .collect()
+}
+
+impl WatermarkRow {
+    /// The row of a data source that was never synced.
+    #[must_use]
+    pub fn empty(database_id: DatabaseId, database_name: &DatabaseName, data_source_id: DataSourceId) -> Self {
+        Self {
+            database_id,
+            data_source_id,
+            database_name: database_name.clone(),
+            synced_through: None,
+            last_edited_time: None,
+            resume: None,
+            last_full_refresh_at: None,
+            last_sweep_at: None,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The cache: one DynamoDB item per data source. May be lost, down or behind without harm; never moves back.
+
+use jiff::Timestamp;
+
+use super::{RecentRows, Watermark};
+use crate::dynamodb::{Item, StateTable, integer, number, string, text};
+use crate::failure::{Failure, FailureClass};
+use crate::ids::{DataSourceId, Database};
+use crate::run::Run;
+use crate::warehouse::WatermarkRow;
+
+/// Bytes that the recent rows may take: DynamoDB's limit is 400 KB an item. Beyond it they are left out, and the next run
+/// merges some rows for nothing.
+const RECENT_ROWS_MAX_BYTES: usize = 350_000;
+
+const SORT_KEY_PREFIX: &str = "watermark#";
+
+/// The watermark items of the state table.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    table: StateTable,
+}
+
+impl Cache {
+    /// The items in `table`.
+    #[must_use]
+    pub fn new(table: StateTable) -> Self {
+        Self { table }
+    }
+
+    /// Reads one data source's watermark; `None` = not there.
+    ///
+    /// # Errors
+    /// `DynamoDbUnavailable`, or `StoredStateUnreadable` when the item is not ours to read.
+    pub async fn load(&self, database: &Database, source: DataSourceId) -> Result<Option<Watermark>, Failure> {
+        let item = self.table.get(database.id, &sort_key(source)).await?;
+        item.map(|item| read(&item, database, source)).transpose()
+    }
+
+    /// Reads all watermarks of a database, for people.
+    ///
+    /// # Errors
+    /// As [`Cache::load`].
+    pub async fn load_all(&self, database: &Database) -> Result<Vec<WatermarkRow>, Failure> {
+        let items = self.table.query(database.id, SORT_KEY_PREFIX, false).await?;
+        items
+            .iter()
+            .map(|item| {
+                let id = text(item, "sk").and_then(|key| key.strip_prefix(SORT_KEY_PREFIX)).unwrap_or_default();
+                let source = DataSourceId::parse(id).map_err(|error| unreadable("its sort key").caused_by(error))?;
+                read(item, database, source).map(|watermark| watermark.row)
+            })
+            .collect()
+    }
+
+    /// Stores a watermark unless the cache is already further.
+    ///
+    /// # Errors
+    /// `DynamoDbUnavailable`.
+    pub async fn store(&self, watermark: &Watermark, run: &Run) -> Result<(), Failure> {
+        let row = &watermark.row;
+        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(write(watermark, run)));
+        let put = match row.synced_through {
+            None => put.condition_expression("attribute_not_exists(synced_through_ms)"),
+            Some(at) => put
+                .condition_expression(
+                    "attribute_not_exists(synced_through_ms) OR synced_through_ms <= :synced_through_ms",
+                )
+                .expression_attribute_values(":synced_through_ms", number(at.as_millisecond())),
+        };
+        match put.send().await {
+            Ok(_) => Ok(()),
+            // Another run was faster: what it stored is later, and later counts.
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(self.table.failure("PutItem", &error)),
+        }
+    }
+}
+
+fn sort_key(source: DataSourceId) -> String {
+    format!("{SORT_KEY_PREFIX}{source}")
+}
+
+fn unreadable(what: &str) -> Failure {
+    Failure::new(FailureClass::StoredStateUnreadable, format!("a watermark item of the cache can't be read: {what}"))
+}
+
+fn write(watermark: &Watermark, run: &Run) -> Item {
+    let row = &watermark.row;
+    let mut item = Item::from([
+        ("pk".to_owned(), string(row.database_id)),
+        ("sk".to_owned(), string(sort_key(row.data_source_id))),
+        ("database_name".to_owned(), string(&row.database_name)),
+        ("updated_at".to_owned(), string(run.clock.now())),
+        ("sync_run_id".to_owned(), string(&run.id)),
+    ]);
+    let times = [
+        ("synced_through", row.synced_through),
+        ("last_edited_time", row.last_edited_time),
+        ("last_full_refresh_at", row.last_full_refresh_at),
+        ("last_sweep_at", row.last_sweep_at),
+    ];
+    for (name, at) in times {
+        if let Some(at) = at {
+            item.insert(name.to_owned(), string(at));
+        }
+    }
+    if let Some(at) = row.synced_through {
+        item.insert("synced_through_ms".to_owned(), number(at.as_millisecond()));
+    }
+    if let Some(resume) = &row.resume {
+        item.insert("resume".to_owned(), string(resume));
+    }
+    if let Ok(recent) = serde_json::to_string(&watermark.recent)
+        && recent.len() <= RECENT_ROWS_MAX_BYTES
+    {
+        item.insert("recent_rows".to_owned(), string(recent));
+    }
+    item
+}
+
+fn read(item: &Item, database: &Database, source: DataSourceId) -> Result<Watermark, Failure> {
+    let time = |name: &str| -> Result<Option<Timestamp>, Failure> {
+        match item.get(name) {
+            None => Ok(None),
+            Some(_) => text(item, name).and_then(|text| text.parse().ok()).map(Some).ok_or_else(|| unreadable(name)),
+        }
+    };
+    let synced_through = time("synced_through")?;
+    if synced_through.map(Timestamp::as_millisecond) != integer(item, "synced_through_ms") {
+        return Err(unreadable("synced_through and synced_through_ms differ"));
+    }
+    let recent: RecentRows = match text(item, "recent_rows") {
+        None => RecentRows::new(),
+        Some(text) => serde_json::from_str(text).map_err(|error| unreadable("recent_rows").caused_by(error))?,
+    };
+    Ok(Watermark {
+        row: WatermarkRow {
+            database_id: database.id,
+            data_source_id: source,
+            database_name: database.name.clone(),
+            synced_through,
+            last_edited_time: time("last_edited_time")?,
+            resume: text(item, "resume").map(str::to_owned),
+            last_full_refresh_at: time("last_full_refresh_at")?,
+            last_sweep_at: time("last_sweep_at")?,
+        },
+        recent,
+    })
+}

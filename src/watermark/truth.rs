@@ -1,0 +1,86 @@
+//! The truth: one row per data source in `notion_sync_watermarks`, moved only by a statement that proves the run.
+
+use std::collections::HashMap;
+
+use super::Stored;
+use crate::databricks;
+use crate::failure::Failure;
+use crate::ids::Database;
+use crate::run::Run;
+use crate::warehouse::{ProofKey, Tables, WatermarkRow, check_proof, merge_watermark, read_watermarks, watermarks_of};
+
+/// Keys in one statement; longer lists are checked by several statements before the last (DESIGN §4, proof).
+const KEYS_PER_STATEMENT: usize = 100_000;
+
+/// The watermarks table.
+#[derive(Debug, Clone)]
+pub struct Truth {
+    databricks: databricks::Client,
+    tables: Tables,
+}
+
+impl Truth {
+    /// The table that the client's configuration names.
+    #[must_use]
+    pub fn new(databricks: databricks::Client) -> Self {
+        let tables = Tables::of(databricks.config());
+        Self { databricks, tables }
+    }
+
+    /// Reads the rows of a database.
+    ///
+    /// # Errors
+    /// `TableMissing` before `init-tables`; else what the statement failed with.
+    pub async fn load(&self, database: &Database, run: &Run) -> Result<Vec<WatermarkRow>, Failure> {
+        let rows =
+            self.databricks.execute(&watermarks_of(&self.tables, database.id), run).await.map_err(Failure::from)?;
+        read_watermarks(&rows, database.id, &database.name)
+    }
+
+    /// Proves `keys` and stores the row; the truth never moves back.
+    ///
+    /// # Errors
+    /// `ProofFailed` when the table lacks a row of the run; else what the statement failed with.
+    pub async fn store(&self, row: &WatermarkRow, keys: &[ProofKey], run: &Run) -> Result<Stored, Failure> {
+        let last_from = keys.len().saturating_sub(1) / KEYS_PER_STATEMENT * KEYS_PER_STATEMENT;
+        let (checked_before, with_the_watermark) = keys.split_at(last_from);
+        for chunk in checked_before.chunks(KEYS_PER_STATEMENT) {
+            let check = check_proof(&self.tables, row.database_id, chunk)?;
+            self.databricks.execute(&check, run).await.map_err(Failure::from)?;
+        }
+        let statement = merge_watermark(&self.tables, row, with_the_watermark, &run.id)?;
+        let rows = self.databricks.execute(&statement, run).await.map_err(Failure::from)?;
+        // Without counts (CLOSED) the statement still succeeded, so the truth is at least as far.
+        let moved = rows.merge_counts().is_none_or(|counts| counts.inserted + counts.updated > 0);
+        Ok(if moved { Stored::Advanced } else { Stored::AlreadyFurther })
+    }
+}
+
+/// The rows a run has sent, each once with its latest version: what the proof must find.
+#[derive(Debug, Default)]
+pub struct SentRows {
+    versions: HashMap<crate::ids::PageId, jiff::Timestamp>,
+}
+
+impl SentRows {
+    /// A row was sent to the table.
+    pub fn add(&mut self, key: ProofKey) {
+        let version = self.versions.entry(key.page_id).or_insert(key.last_edited_time);
+        *version = key.last_edited_time.max(*version);
+    }
+
+    /// The keys to prove, in no order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<ProofKey> {
+        self.versions
+            .iter()
+            .map(|(page_id, last_edited_time)| ProofKey { page_id: *page_id, last_edited_time: *last_edited_time })
+            .collect()
+    }
+
+    /// Whether nothing was sent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.versions.is_empty()
+    }
+}
