@@ -40,7 +40,7 @@ test-deploy: setup .venv-deploy/.ready ## Deploy the real thing to an AWS emulat
 deploy: .venv-deploy/.ready ## Deploy what `make build` made, after checking that it can be meant (ENV=dev|staging|prod; prod: SHA256=…)
 	@overrides=$$(python3 infra/guard.py $(call required,ENV,dev|staging|prod) $(if $(SHA256),--sha256 $(SHA256))); \
 	mapfile -t overrides <<<"$$overrides"; \
-	$(SAM) deploy --config-env $(ENV) --parameter-overrides "$${overrides[@]}"
+	$(SAM) deploy --config-env $(ENV) $(if $(CONFIRMED),--no-confirm-changeset) --parameter-overrides "$${overrides[@]}"
 
 .PHONY: destroy
 destroy: .venv-deploy/.ready ## Delete a stack; its state table and its secret stay (ENV=…; prod: CONFIRM=notion-sync-prod)
@@ -92,3 +92,12 @@ target/tools/bin/cargo-cyclonedx:
 pin-deploy: .venv-uv/.ready ## Pin requirements/deploy.txt anew, after an edit of requirements/deploy.in
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command 'make pin-deploy' requirements/deploy.in --output-file requirements/deploy.txt
+
+# Debian: qemu-user libc6-arm64-cross libgcc-s1-arm64-cross.
+QEMU_ARM64 := qemu-aarch64 -L /usr/aarch64-linux-gnu
+
+.PHONY: qemu-arm64
+qemu-arm64: ## Start the built arm64 artifact under emulation and let it answer an event (needs qemu-user)
+	@command -v qemu-aarch64 >/dev/null || { echo "qemu-aarch64 is missing: apt-get install qemu-user libc6-arm64-cross libgcc-s1-arm64-cross" >&2; exit 1; }
+	@python3 infra/guard.py --describe | grep -q '(arm64,' || { echo "The built artifact is not for arm64: make build ARCH=arm64" >&2; exit 1; }
+	python3 infra/run_bootstrap.py target/lambda/notion-sync-lambda/bootstrap --runner "$(QEMU_ARM64)" --expect '"errorType":"InvalidRequest"'
