@@ -100,4 +100,8 @@ QEMU_ARM64 := qemu-aarch64 -L /usr/aarch64-linux-gnu
 qemu-arm64: ## Start the built arm64 artifact under emulation and let it answer an event (needs qemu-user)
 	@command -v qemu-aarch64 >/dev/null || { echo "qemu-aarch64 is missing: apt-get install qemu-user libc6-arm64-cross libgcc-s1-arm64-cross" >&2; exit 1; }
 	@python3 infra/guard.py --describe | grep -q '(arm64,' || { echo "The built artifact is not for arm64: make build ARCH=arm64" >&2; exit 1; }
-	python3 infra/run_bootstrap.py target/lambda/notion-sync-lambda/bootstrap --runner "$(QEMU_ARM64)" --expect '"errorType":"InvalidRequest"'
+	python3 infra/run_bootstrap.py target/lambda/notion-sync-lambda/bootstrap --runner "$(QEMU_ARM64)" \
+		--variable NOTION_API_KEY=ntn_0 --variable NOTION_BASE_URL=http://127.0.0.1:9 --variable DATABRICKS_HOST=http://127.0.0.1:9 \
+		--variable DATABRICKS_TOKEN=dapi0 --variable DATABRICKS_HTTP_PATH=/sql/1.0/warehouses/a1b2c3 --variable DATABRICKS_CATALOG=main \
+		--variable NOTION_PROJECTS_DB_ID=be633bf1dfa0436db259571129a590e5 --variable WATERMARK_TABLE=state \
+		--event '{"action":"dance"}' --expect '"errorType":"InvalidRequest"'

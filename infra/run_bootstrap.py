@@ -2,6 +2,7 @@
 """Starts a bootstrap as Lambda would, gives it one event, and prints what it answers: a proof that the artifact runs.
 
     python3 infra/run_bootstrap.py BOOTSTRAP [--runner "qemu-aarch64 -L /usr/aarch64-linux-gnu"] [--event JSON] [--expect TEXT]
+        [--variable NAME=VALUE]…
 
 Serves the four paths of the Lambda Runtime API that a bootstrap uses. The default event is one that the program must refuse before any
 network call, so nothing else has to run. Exit 0 when there was an answer and it holds the expected text.
@@ -82,6 +83,7 @@ def main() -> int:
     parser.add_argument("--runner", default="", help="command in front of the bootstrap, such as an emulator of its machine")
     parser.add_argument("--event", default='{"action":"dance"}')
     parser.add_argument("--expect", default="", help="text that the answer must hold")
+    parser.add_argument("--variable", action="append", default=[], metavar="NAME=VALUE", help="a variable of the function; may come often")
     arguments = parser.parse_args()
     api = RuntimeApi(arguments.event.encode())
     threading.Thread(target=api.serve_forever, daemon=True).start()
@@ -89,7 +91,7 @@ def main() -> int:
         "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server_address[1]}", "AWS_LAMBDA_FUNCTION_NAME": "notion-sync-trial",
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_LOG_FORMAT": "JSON",
         "AWS_LAMBDA_LOG_LEVEL": "INFO", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_EC2_METADATA_DISABLED": "true", **dict(variable.split("=", 1) for variable in arguments.variable),
     }
     command = [*shlex.split(arguments.runner), str(arguments.bootstrap.resolve())]
     started = time.monotonic()
