@@ -1,1 +1,138 @@
-//! The command line: arguments, tables, progress.
+//! The command line: arguments in; reports on standard output, progress and log on standard error, an exit code out.
+
+mod arguments;
+mod progress;
+mod render;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+
+use clap::Parser;
+
+use self::arguments::{Arguments, OutputFormat};
+use self::progress::ProgressView;
+use crate::app::{App, RunContext};
+use crate::clock::{Clock, Deadline};
+use crate::config::{Config, Variables};
+use crate::failure::{ExitCode, Failure};
+use crate::ids::RunId;
+use crate::report::{Outcome, Report};
+use crate::telemetry::{self, Sink};
+
+/// Exit code after Ctrl-C: 128 + SIGINT, as shells count. What was merged stays; the next run goes on.
+pub const INTERRUPTED: u8 = 130;
+
+/// Where the command line writes.
+pub struct Outputs {
+    /// Reports.
+    pub standard_output: Mutex<Box<dyn Write + Send>>,
+    /// Progress, log and messages, line by line.
+    pub standard_error: Sink,
+    /// Whether a person watches standard error.
+    pub is_terminal: bool,
+}
+
+impl Outputs {
+    /// The process's own.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self {
+            standard_output: Mutex::new(Box::new(std::io::stdout())),
+            standard_error: telemetry::standard_error(),
+            is_terminal: std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Writes to standard output. A reader that has gone away (`| head`) changes nothing about the run.
+    fn print(&self, text: &str) {
+        let mut output = self.standard_output.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = writeln!(output, "{text}").and_then(|()| output.flush());
+    }
+}
+
+/// Runs the command line; `arguments` begin with the program's name. Ends by itself on Ctrl-C.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Variables, outputs: &Outputs) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let text = error.render().to_string();
+            let text = text.trim_end();
+            if error.use_stderr() {
+                (outputs.standard_error)(text);
+                return ExitCode::Request as u8;
+            }
+            outputs.print(text);
+            return ExitCode::Done as u8;
+        }
+    };
+    let view = ProgressView::new(outputs.is_terminal, outputs.standard_error.clone());
+    telemetry::install(telemetry::Style::Text, telemetry::command_line_level(arguments.verbosity), view.log_sink());
+    let work = Box::pin(perform(&arguments, environment, &view, outputs));
+    tokio::select! {
+        code = work => code,
+        Ok(()) = tokio::signal::ctrl_c() => {
+            (outputs.standard_error)("interrupted; what was merged stays, run the same command again to go on");
+            INTERRUPTED
+        }
+    }
+}
+
+/// Does what the arguments ask for and prints the reports.
+async fn perform(arguments: &Arguments, environment: Variables, view: &ProgressView, outputs: &Outputs) -> u8 {
+    let prepared = prepare(arguments, environment);
+    let (config, actions) = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => return refuse(arguments, &failure, outputs),
+    };
+    let run_budget = config.run_budget;
+    let app = App::new(config).await;
+    let mut reports = Vec::with_capacity(actions.len());
+    for action in &actions {
+        // Each run has the whole budget: a database late in the row gets as much as the first.
+        let deadline = run_budget.map_or_else(Deadline::none, Deadline::after);
+        let report = app.run(action, &RunContext { deadline, progress: view.listener() }).await;
+        if arguments.output == OutputFormat::Json {
+            outputs.print(&render::json_line(&report));
+        }
+        reports.push(report);
+    }
+    if arguments.output == OutputFormat::Text {
+        outputs.print(&render::text(&reports));
+    }
+    exit_code(&reports)
+}
+
+/// Configuration and actions, before any network call.
+fn prepare(arguments: &Arguments, environment: Variables) -> Result<(Config, Vec<crate::action::Action>), Failure> {
+    let variables = match &arguments.env_file {
+        Some(path) => environment.with_file(path)?,
+        None => environment,
+    };
+    let config = Config::from_variables(&variables)?;
+    let actions = arguments.command.actions(&config.databases)?;
+    Ok((config, actions))
+}
+
+/// Tells why nothing was done.
+fn refuse(arguments: &Arguments, failure: &Failure, outputs: &Outputs) -> u8 {
+    match arguments.output {
+        OutputFormat::Text => (outputs.standard_error)(&format!("error: {}: {}", failure.class(), failure.describe())),
+        OutputFormat::Json => {
+            let mut report = Report::begin(arguments.command.name(), RunId::random(), Clock::System.now());
+            report.fail(failure);
+            outputs.print(&render::json_line(&report));
+        }
+    }
+    failure.class().exit_code() as u8
+}
+
+/// The code of the first failure; without one, whether something is still to be done.
+fn exit_code(reports: &[Report]) -> u8 {
+    let failed = reports.iter().find_map(|report| report.error.as_ref()).map(|error| error.class.exit_code());
+    let partial = reports.iter().any(|report| report.outcome == Outcome::Partial).then_some(ExitCode::Partial);
+    failed.or(partial).unwrap_or(ExitCode::Done) as u8
+}
+
+#[cfg(test)]
+mod tests;

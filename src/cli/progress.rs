@@ -1,0 +1,185 @@
+//! What a run tells while it works: a bar on a terminal, plain lines when piped; always on standard error.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::render::grouped;
+use crate::ids::DataSourceId;
+use crate::progress::{Progress, ProgressEvent};
+use crate::telemetry::Sink;
+
+/// Rows between two plain lines, so that a log of a long run stays short.
+const ROWS_PER_LINE: u64 = 1000;
+const TICK: Duration = Duration::from_millis(120);
+
+/// Shows progress, and knows how to write a line without disturbing it.
+#[derive(Clone)]
+pub(super) struct ProgressView {
+    bar: Option<ProgressBar>,
+    tally: Arc<Mutex<Tally>>,
+    lines: Sink,
+}
+
+/// What has been told about the database that is being worked on.
+#[derive(Debug, Default)]
+struct Tally {
+    database: String,
+    read: BTreeMap<DataSourceId, u64>,
+    merged: BTreeMap<DataSourceId, u64>,
+    remark: String,
+}
+
+impl ProgressView {
+    /// A bar when `is_terminal`, lines to `lines` otherwise.
+    pub(super) fn new(is_terminal: bool, lines: Sink) -> Self {
+        let bar = is_terminal.then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { bar, tally: Arc::default(), lines }
+    }
+
+    /// The listener for runs.
+    pub(super) fn listener(&self) -> Progress {
+        let view = self.clone();
+        Progress::to(move |event| view.show(event))
+    }
+
+    /// A sink for log lines that keeps the bar in its place.
+    pub(super) fn log_sink(&self) -> Sink {
+        let view = self.clone();
+        Arc::new(move |line| view.line(line))
+    }
+
+    fn line(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| (self.lines)(line)),
+            None => (self.lines)(line),
+        }
+    }
+
+    fn show(&self, event: &ProgressEvent) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = tally.take_in(event);
+        match (&self.bar, event) {
+            (None, _) => {
+                if let Some(line) = line {
+                    self.line(&line);
+                }
+            }
+            (Some(bar), ProgressEvent::DatabaseStarted { .. }) => {
+                bar.reset();
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+                bar.enable_steady_tick(TICK);
+                bar.set_message(tally.to_string());
+            }
+            (Some(bar), ProgressEvent::DatabaseEnded { .. }) => {
+                bar.disable_steady_tick();
+                bar.finish_and_clear();
+                if let Some(line) = line {
+                    self.line(&line);
+                }
+            }
+            (Some(bar), _) => bar.set_message(tally.to_string()),
+        }
+    }
+}
+
+impl Tally {
+    /// Takes an event in; a line when it is worth one.
+    fn take_in(&mut self, event: &ProgressEvent) -> Option<String> {
+        self.remark.clear();
+        match event {
+            ProgressEvent::DatabaseStarted { database } => {
+                *self = Self { database: database.to_string(), ..Self::default() };
+                Some(format!("{database}: started"))
+            }
+            ProgressEvent::PagesRead { data_source_id, pages_read } => {
+                let before = self.read.insert(*data_source_id, *pages_read).unwrap_or(0);
+                (before / ROWS_PER_LINE < pages_read / ROWS_PER_LINE).then(|| self.to_string())
+            }
+            ProgressEvent::BatchMerged { data_source_id, pages_merged } => {
+                self.merged.insert(*data_source_id, *pages_merged);
+                Some(self.to_string())
+            }
+            ProgressEvent::Waiting { seconds } => {
+                self.remark = format!(", waiting {seconds} s as the server asked");
+                Some(self.to_string())
+            }
+            ProgressEvent::Classified { checked, of } => {
+                self.remark = format!(", {} of {} missing rows looked up", grouped(*checked), grouped(*of));
+                (checked == of || checked % 100 == 0).then(|| self.to_string())
+            }
+            ProgressEvent::DatabaseEnded { database, outcome } => {
+                let counts = self.counts();
+                Some(format!("{database}: {outcome}{counts}"))
+            }
+        }
+    }
+
+    fn counts(&self) -> String {
+        let (read, merged): (u64, u64) = (self.read.values().sum(), self.merged.values().sum());
+        if read + merged == 0 {
+            return String::new();
+        }
+        format!(", {} read, {} merged", grouped(read), grouped(merged))
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: working{}{}", self.database, self.counts(), self.remark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::DatabaseName;
+    use crate::telemetry::tests::capture;
+
+    #[test]
+    fn piped_progress_is_a_few_lines_a_database() {
+        let (lines, sink) = capture();
+        let progress = ProgressView::new(false, sink).listener();
+        let database = DatabaseName::parse("projects").unwrap();
+        let source = |digit| DataSourceId::parse(&format!("be633bf1dfa0436db259571129a590e{digit}")).unwrap();
+        progress.tell(&ProgressEvent::DatabaseStarted { database: database.clone() });
+        for pages_read in (100..=2000).step_by(100) {
+            progress.tell(&ProgressEvent::PagesRead { data_source_id: source(1), pages_read });
+        }
+        progress.tell(&ProgressEvent::PagesRead { data_source_id: source(2), pages_read: 50 });
+        progress.tell(&ProgressEvent::BatchMerged { data_source_id: source(1), pages_merged: 1500 });
+        progress.tell(&ProgressEvent::Waiting { seconds: 30 });
+        progress.tell(&ProgressEvent::Classified { checked: 7, of: 7 });
+        progress.tell(&ProgressEvent::DatabaseEnded { database, outcome: "complete" });
+        assert_eq!(
+            *lines.lock().unwrap(),
+            [
+                "projects: started",
+                "projects: working, 1,000 read, 0 merged",
+                "projects: working, 2,000 read, 0 merged",
+                "projects: working, 2,050 read, 1,500 merged",
+                "projects: working, 2,050 read, 1,500 merged, waiting 30 s as the server asked",
+                "projects: working, 2,050 read, 1,500 merged, 7 of 7 missing rows looked up",
+                "projects: complete, 2,050 read, 1,500 merged",
+            ]
+        );
+    }
+
+    #[test]
+    fn beside_a_bar_only_ends_and_log_lines_are_written() {
+        let (lines, sink) = capture();
+        let view = ProgressView::new(true, sink);
+        let database = DatabaseName::parse("projects").unwrap();
+        view.log_sink()("WARN cache is down");
+        view.show(&ProgressEvent::DatabaseEnded { database, outcome: "skipped" });
+        assert_eq!(*lines.lock().unwrap(), ["WARN cache is down", "projects: skipped"]);
+    }
+}

@@ -1,0 +1,291 @@
+//! Reports as tables for people or as JSON lines for programs.
+
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
+use serde_json::{Map, Value};
+
+use crate::report::{DataSourceReport, Mode, Outcome, Report, Totals};
+
+/// One line below the header, nothing else: rows of many tables are narrow enough to follow.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
+/// Columns of other actions' items that come first, in this order; the rest follow by name.
+const FIRST_COLUMNS: [&str; 12] = [
+    "database",
+    "name",
+    "check",
+    "component",
+    "table",
+    "ok",
+    "status",
+    "outcome",
+    "state",
+    "database_id",
+    "id",
+    "lag_seconds",
+];
+/// Columns of syncs and sweeps; `--output json` has everything.
+const RUN_COLUMNS: [&str; 12] = [
+    "database",
+    "outcome",
+    "mode",
+    "read",
+    "inserted",
+    "updated",
+    "unchanged",
+    "removed",
+    "requests",
+    "statements",
+    "took",
+    "synced through",
+];
+
+/// One report as a line of JSON.
+pub(super) fn json_line(report: &Report) -> String {
+    // A report has text keys and finite numbers only, so this can't fail.
+    serde_json::to_string(report).unwrap_or_default()
+}
+
+/// All reports of one command as text: a table, then what needs attention.
+pub(super) fn text(reports: &[Report]) -> String {
+    let runs: Vec<&Report> = reports.iter().filter(|report| report.database.is_some()).collect();
+    let mut parts = Vec::new();
+    if !runs.is_empty() {
+        parts.push(runs_table(&runs));
+    }
+    for report in reports.iter().filter(|report| !report.items.is_empty()) {
+        parts.push(items_table(&report.items));
+    }
+    parts.extend(reports.iter().flat_map(remarks));
+    if parts.is_empty() {
+        parts.extend(reports.iter().map(|report| format!("{}: {}", report.action, report.outcome.name())));
+    }
+    parts.join("\n")
+}
+
+/// One row a database; data sources get rows of their own where there are several.
+fn runs_table(reports: &[&Report]) -> String {
+    let mut table = new_table(RUN_COLUMNS.into_iter().map(str::to_owned));
+    for report in reports {
+        let database = report.database.as_ref().map_or("", |database| database.as_str());
+        let mode = report.mode.map_or("", mode_name).to_owned();
+        let oldest = report.data_sources.iter().map(|source| source.watermark_after).min().flatten();
+        let starts = [database.to_owned(), report.outcome.name().to_owned(), mode];
+        add_run(&mut table, starts, &report.totals, seconds(report.duration_ms), oldest);
+        for source in report.data_sources.iter().filter(|_| report.data_sources.len() > 1) {
+            add_data_source(&mut table, source);
+        }
+    }
+    table.trim_fmt()
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Incremental => "incremental",
+        Mode::FullRefresh => "full refresh",
+        Mode::Sweep => "sweep",
+    }
+}
+
+fn add_data_source(table: &mut Table, source: &DataSourceReport) {
+    let starts = [format!("  {}", source.name), String::new(), mode_name(source.mode).to_owned()];
+    add_run(table, starts, &source.totals, String::new(), source.watermark_after);
+}
+
+fn add_run(
+    table: &mut Table,
+    starts: [String; 3],
+    totals: &Totals,
+    took: String,
+    synced_through: Option<jiff::Timestamp>,
+) {
+    let counts = [
+        totals.pages_read,
+        totals.pages_inserted,
+        totals.pages_updated,
+        totals.pages_unchanged,
+        totals.pages_removed,
+        totals.requests,
+        totals.statements,
+    ];
+    let mut cells: Vec<Cell> = starts.into_iter().map(Cell::new).collect();
+    cells.extend(counts.map(|count| right(grouped(count))));
+    cells.push(right(took));
+    cells.push(Cell::new(synced_through.map_or_else(|| "-".to_owned(), minute)));
+    table.add_row(cells);
+}
+
+/// Any list of objects as a table: one column per key.
+fn items_table(items: &[Value]) -> String {
+    let empty = Map::new();
+    let objects: Vec<&Map<String, Value>> = items.iter().map(|item| item.as_object().unwrap_or(&empty)).collect();
+    let mut columns: Vec<&str> = Vec::new();
+    let first = FIRST_COLUMNS.into_iter().filter(|name| objects.iter().any(|object| object.contains_key(*name)));
+    columns.extend(first);
+    for name in objects.iter().flat_map(|object| object.keys()) {
+        if !columns.contains(&name.as_str()) {
+            columns.push(name);
+        }
+    }
+    let mut table = new_table(columns.iter().map(|name| name.replace('_', " ")));
+    for object in objects {
+        table.add_row(columns.iter().map(|name| {
+            let value = object.get(*name).unwrap_or(&Value::Null);
+            if value.is_number() { right(cell_text(value)) } else { Cell::new(cell_text(value)) }
+        }));
+    }
+    table.trim_fmt()
+}
+
+/// What a person should see besides the numbers.
+fn remarks(report: &Report) -> Vec<String> {
+    let subject = report.database.as_ref().map_or(report.action, |database| database.as_str());
+    let mut remarks: Vec<String> =
+        report.warnings.iter().map(|warning| format!("warning: {subject}: {warning}")).collect();
+    for source in &report.data_sources {
+        remarks
+            .extend(source.warnings.iter().map(|warning| format!("warning: {subject} / {}: {warning}", source.name)));
+    }
+    if report.outcome == Outcome::Partial {
+        let wait =
+            report.retry_after_seconds.map_or_else(String::new, |seconds| format!(", in {seconds} s at the earliest"));
+        remarks.push(format!("{subject}: partial; the next run goes on from the stored position{wait}"));
+    }
+    if report.outcome == Outcome::Skipped {
+        remarks.push(format!("{subject}: skipped; another run holds its lease"));
+    }
+    if let Some(error) = &report.error {
+        remarks.push(format!("error: {subject}: {}: {} (run {})", error.class, error.message, report.run_id));
+    }
+    remarks
+}
+
+fn new_table(header: impl Iterator<Item = String>) -> Table {
+    let mut table = Table::new();
+    table.load_style(STYLE).set_header(header);
+    table
+}
+
+fn right(text: String) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+/// A value as a cell: text bare, lists one entry a line, objects as `key value` pairs.
+fn cell_text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => number.as_u64().map_or_else(|| number.to_string(), grouped),
+        Value::Array(values) => values.iter().map(cell_text).collect::<Vec<_>>().join("\n"),
+        Value::Object(object) => {
+            object.iter().map(|(name, value)| format!("{name} {}", cell_text(value))).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// `1234567` → `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `2026-11-22 14:58Z`: a watermark is always a whole minute.
+fn minute(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%MZ").to_string()
+}
+
+fn seconds(duration_ms: u64) -> String {
+    format!("{}.{} s", duration_ms / 1000, duration_ms % 1000 / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::failure::{Failure, FailureClass};
+    use crate::ids::{DataSourceId, DatabaseName, RunId};
+
+    fn report(database: Option<&str>) -> Report {
+        let mut report = Report::begin("sync", RunId::random(), "2026-11-22T15:00:00Z".parse().unwrap());
+        report.database = database.map(|name| DatabaseName::parse(name).unwrap());
+        report
+    }
+
+    fn source(name: &str) -> DataSourceReport {
+        DataSourceReport {
+            data_source_id: DataSourceId::parse("be633bf1dfa0436db259571129a590e5").unwrap(),
+            name: name.to_owned(),
+            mode: Mode::Incremental,
+            totals: Totals { pages_read: 600, ..Totals::default() },
+            window: None,
+            watermark_before: None,
+            watermark_after: Some("2026-11-22T14:58:00Z".parse().unwrap()),
+            resume: None,
+            warnings: vec!["the cache is down".to_owned()],
+        }
+    }
+
+    #[test]
+    fn syncs_stand_in_one_table_and_below_it_what_needs_attention() {
+        let mut done = report(Some("budget_lines"));
+        done.mode = Some(Mode::Incremental);
+        done.duration_ms = 12_345;
+        done.totals = Totals { pages_read: 1200, pages_inserted: 1_100, bytes: 3 << 20, ..Totals::default() };
+        done.data_sources = vec![source("Lines 2025"), source("Lines 2026")];
+        done.data_sources[1].warnings.clear();
+        let mut partial = report(Some("projects"));
+        partial.outcome = Outcome::Partial;
+        partial.retry_after_seconds = Some(40);
+        let mut failed = report(Some("risks"));
+        failed.fail(&Failure::new(FailureClass::NotionUnauthorized, "Notion answered 401"));
+        let text = text(&[done, partial, failed.clone()]).replace(failed.run_id.as_str(), "RUN");
+        insta::assert_snapshot!(text, @r"
+         database      outcome   mode         read   inserted  updated  unchanged  removed  requests  statements  took    synced through
+        ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+         budget_lines  complete  incremental  1,200     1,100        0          0        0         0           0  12.3 s  2026-11-22 14:58Z
+           Lines 2025            incremental    600         0        0          0        0         0           0          2026-11-22 14:58Z
+           Lines 2026            incremental    600         0        0          0        0         0           0          2026-11-22 14:58Z
+         projects      partial                    0         0        0          0        0         0           0   0.0 s  -
+         risks         failed                     0         0        0          0        0         0           0   0.0 s  -
+        warning: budget_lines / Lines 2025: the cache is down
+        projects: partial; the next run goes on from the stored position, in 40 s at the earliest
+        error: risks: NotionUnauthorized: Notion answered 401. Put a valid Notion token into the secret (or NOTION_API_KEY). (run RUN)
+        ");
+    }
+
+    #[test]
+    fn items_of_other_actions_are_a_table_of_their_keys() {
+        let mut health = report(None);
+        health.action = "health";
+        health.items = vec![
+            json!({"check": "notion", "ok": true, "detail": "connection Sync"}),
+            json!({"check": "databricks", "ok": false, "detail": null, "missing": ["a", "b"], "milliseconds": 1234}),
+        ];
+        insta::assert_snapshot!(text(&[health]), @r"
+         check       ok   detail           milliseconds  missing
+        ─────────────────────────────────────────────────────────
+         notion      yes  connection Sync  -             -
+         databricks  no   -                       1,234  a
+                                                         b
+        ");
+    }
+
+    #[test]
+    fn a_report_without_anything_to_show_says_its_outcome() {
+        assert_eq!(text(&[report(None)]), "sync: complete");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(seconds(12_345), "12.3 s");
+    }
+}
