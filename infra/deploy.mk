@@ -23,7 +23,7 @@ lint-infra: .venv-deploy/.ready ## Check the template: SAM, cfn-lint, and tests 
 	python3 infra/generate.py --check
 	$(SAM) validate --lint
 	$(SAM) validate --region us-east-1
-	$(CFN_LINT) --template template.yaml --regions us-east-1
+	$(CFN_LINT) --template template.yaml infra/github-role.yaml --regions us-east-1
 	cd infra/tests && ../../$(DEPLOY_PYTHON) -m unittest --quiet test_template test_policies test_generate test_guard test_samconfig test_secret
 
 .PHONY: test-stack
@@ -37,8 +37,8 @@ test-deploy: setup .venv-deploy/.ready ## Deploy the real thing to an AWS emulat
 	cd infra/tests && ../../$(DEPLOY_PYTHON) -m unittest --verbose test_deploy
 
 .PHONY: deploy
-deploy: .venv-deploy/.ready ## Deploy what `make build` made, after checking that it can be meant (ENV=dev|staging|prod; prod: SHA256=…)
-	@overrides=$$(python3 infra/guard.py $(call required,ENV,dev|staging|prod) $(if $(SHA256),--sha256 $(SHA256))); \
+deploy: .venv-deploy/.ready ## Deploy what `make build` made, after checking that it can be meant (ENV=dev|staging|prod; prod: SHA256=…; PAUSED=1: schedules off)
+	@overrides=$$(python3 infra/guard.py $(call required,ENV,dev|staging|prod) $(if $(SHA256),--sha256 $(SHA256)) $(if $(PAUSED),--paused)); \
 	mapfile -t overrides <<<"$$overrides"; \
 	$(SAM) deploy --config-env $(ENV) $(if $(CONFIRMED),--no-confirm-changeset) --parameter-overrides "$${overrides[@]}"
 

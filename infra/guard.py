@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Refuses a deployment that can't be meant, and prints the parameters of one that can.
 
-    python3 infra/guard.py ENV [--sha256 HEX]
+    python3 infra/guard.py ENV [--sha256 HEX] [--paused]
     python3 infra/guard.py --describe            only print architecture, SHA-256 and path of the built artifact
 
 Checks, for the environment ENV of samconfig.toml: the built bootstrap is an executable for the template's Architecture;
@@ -25,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BOOTSTRAP = Path("target/lambda/notion-sync-lambda/bootstrap")
 DEFAULT_ARCHITECTURE = "arm64"
+PAUSED = {"SyncState": "DISABLED", "SweepState": "DISABLED", "FullRefreshState": "DISABLED"}
 # e_machine of the ELF header, by the template's Architecture.
 ELF_MACHINES = {"arm64": 183, "x86_64": 62}
 PLACEHOLDER = re.compile(r"your[-_]|yourwarehouse|change[-_]?me|<[^>]*>|xxx+|example\.(com|org|net)|placeholder|\bTODO\b|12345678|^$", re.IGNORECASE)
@@ -125,6 +126,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("environment", nargs="?", help="an environment of samconfig.toml")
     parser.add_argument("--sha256", default="", help="the artifact that is meant")
+    parser.add_argument("--paused", action="store_true", help="with every schedule switched off")
     parser.add_argument("--describe", action="store_true", help="only print what the built artifact is")
     arguments = parser.parse_args()
     if arguments.describe:
@@ -142,7 +144,8 @@ def main() -> int:
         for problem in problems:
             print(f"guard: {problem}", file=sys.stderr)
         return 1
-    for name, value in (parameters | {"ArtifactSha256": sha256(ROOT / BOOTSTRAP)}).items():
+    overrides = parameters | (PAUSED if arguments.paused else {}) | {"ArtifactSha256": sha256(ROOT / BOOTSTRAP)}
+    for name, value in overrides.items():
         print(f"{name}={value}")
     return 0
 

@@ -320,6 +320,33 @@ class Metrics(unittest.TestCase):
         self.assertIn("NotionSync", self.known)
 
 
+    def test_the_documentation_has_each_with_its_unit(self) -> None:
+        metrics = re.findall(r'^    [A-Z_]+ = "(\w+)", "(\w+)", "(.*)";$', self.source, re.M)
+        self.assertGreater(len(metrics), 10)
+        text = (ROOT / "docs" / "DEPLOYMENT.md").read_text()
+        for name, unit, meaning in metrics:
+            self.assertIn(f"| `{name}` | {unit} | {meaning} |", text)
+        documented = re.findall(r"^\| `([A-Z]\w+)` \| (?:Count|Seconds|Milliseconds|Bytes) \|", text, re.M)
+        self.assertEqual(documented, [name for name, _, _ in metrics])
+
+
+class Documentation(unittest.TestCase):
+    def test_alarms_parameters_and_outputs_are_explained(self) -> None:
+        text = (ROOT / "docs" / "DEPLOYMENT.md").read_text()
+        for name in source()["Parameters"]:
+            if not name.endswith("DatabaseId"):
+                self.assertIn(f"`{name}`", text, "a parameter that nobody explains")
+        for alarm in ("errors", "throttles", "duration", "failed-events", "undelivered-events", "backfill-failed", "backfill-timed-out",
+                      "stale-<database>", "partial-<database>", "failed-<class>"):
+            self.assertIn(f"`{alarm}`", text, "an alarm that nobody explains")
+
+    def test_sections_that_alarm_texts_point_to_exist(self) -> None:
+        text = (ROOT / "docs" / "DEPLOYMENT.md").read_text()
+        for said in json.loads((ROOT / "infra" / "alarm-texts.json").read_text()).values():
+            for section in re.findall(r'DEPLOYMENT\.md, \"(\w+)\"', said.replace('"', '\\"')):
+                self.assertRegex(text, rf"(?m)^## {section}$")
+
+
 class Dashboard(unittest.TestCase):
     def test_the_body_is_json_and_names_this_stack(self) -> None:
         (dashboard,) = Stack(Environment="prod", ArtifactSha256="0" * 64).of_type("AWS::CloudWatch::Dashboard").values()
