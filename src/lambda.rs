@@ -16,7 +16,7 @@ use crate::failure::{Failure, FailureClass};
 use crate::ids::RunId;
 use crate::metrics;
 use crate::progress::Progress;
-use crate::report::{ErrorReport, Report};
+use crate::report::{ErrorReport, Outcome, Report};
 
 /// What a cold start prepares: the service, or why there is none. A broken configuration is answered per invocation,
 /// because a process that exits before the first event answers nothing that has a class (facts/aws §3.1).
@@ -72,24 +72,11 @@ impl Handler {
 
     /// The report of an invocation, whatever happens.
     async fn report(&self, invocation: &Invocation) -> Report {
-        let started_at = self.clock.now();
-        let failed = |action: &'static str, failure: &Failure| {
-            let mut report = Report::begin(action, RunId::random(), started_at);
-            report.fail(failure);
-            report
-        };
-        let prepared = self.app.as_ref().map_err(ErrorReport::from).and_then(|app| {
-            let request = event::parse(&invocation.event, &app.config().databases);
-            request.map(|request| (app, request)).map_err(|failure| ErrorReport::from(&failure))
-        });
-        let (app, request) = match prepared {
-            Ok(prepared) => prepared,
+        let (app, request) = match self.accept(&invocation.event) {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::error!(class = error.class.name(), "the invocation was refused: {}", error.message);
-                let mut report = Report::begin("unknown", RunId::random(), started_at);
-                report.outcome = crate::report::Outcome::Failed;
-                report.error = Some(error);
-                return report;
+                return self.failed("unknown", error);
             }
         };
         let Request { action, trigger } = request;
@@ -97,16 +84,29 @@ impl Handler {
         tracing::info!(action = action.name(), trigger, "event accepted");
         let context =
             RunContext { deadline: self.deadline(app, invocation.deadline_ms), progress: Progress::default() };
-        // The panic hook has logged it; here it only gets its class.
-        match AssertUnwindSafe(Box::pin(app.run(&action, &context))).catch_unwind().await {
+        match unless_it_panics(Box::pin(app.run(&action, &context))).await {
             Ok(report) => report,
-            Err(_) => {
-                let failure = Failure::new(FailureClass::Internal, "the run panicked; the log line before says where");
-                let mut report = failed(action.name(), &failure);
+            Err(failure) => {
+                let mut report = self.failed(action.name(), (&failure).into());
                 report.database = action.database().cloned();
                 report
             }
         }
+    }
+
+    /// The service and what the event asks of it, before any network call.
+    fn accept(&self, event: &str) -> Result<(&App, Request), ErrorReport> {
+        let app = self.app.as_ref().map_err(ErrorReport::from)?;
+        let request = event::parse(event, &app.config().databases);
+        request.map(|request| (app, request)).map_err(|failure| (&failure).into())
+    }
+
+    /// The report of a run that never was, or of which nothing is left.
+    fn failed(&self, action: &'static str, error: ErrorReport) -> Report {
+        let mut report = Report::begin(action, RunId::random(), self.clock.now());
+        report.outcome = Outcome::Failed;
+        report.error = Some(error);
+        report
     }
 
     /// The time left, or the configured budget where Lambda's deadline can't be meant.
@@ -117,6 +117,13 @@ impl Handler {
             _ => app.config().run_budget.map_or_else(Deadline::none, Deadline::after),
         }
     }
+}
+
+/// The run's report, or a failure when it panicked; the panic hook has logged where.
+async fn unless_it_panics(run: impl Future<Output = Report>) -> Result<Report, Failure> {
+    AssertUnwindSafe(run).catch_unwind().await.map_err(|_| {
+        Failure::new(FailureClass::Internal, "the run panicked; the log line \"panicked\" of this request says where")
+    })
 }
 
 impl From<InvocationError> for Diagnostic {
@@ -205,6 +212,13 @@ mod tests {
         assert!(left(600_000) > Duration::from_secs(19) && left(600_000) <= Duration::from_secs(20));
         let now_ms = u64::try_from(handler.clock.now().as_millisecond()).unwrap();
         assert!(left(now_ms + 60_000) > Duration::from_secs(58));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_of_ours() {
+        let failure = unless_it_panics(async { panic!("planted") }).await.unwrap_err();
+        assert_eq!(failure.class(), FailureClass::Internal);
+        assert!(!failure.describe().contains("planted"));
     }
 
     #[test]

@@ -142,6 +142,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             }
         }
         event.record(&mut fields);
+        let level = event.metadata().level();
+        if self.style == Style::Text && *level == Level::ERROR && fields.take("class").is_some() {
+            // A failed run: the command line shows it with its report.
+            return;
+        }
         let message = fields.take("message").map_or_else(String::new, |value| match value {
             Value::String(text) => text,
             other => other.to_string(),
@@ -149,7 +154,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         if !event.metadata().target().starts_with("notion_sync") {
             fields.put("target".into(), event.metadata().target().into());
         }
-        let level = event.metadata().level();
         (self.sink)(&match self.style {
             Style::Json => json_line(&self.clock.now().to_string(), level, &message, &fields),
             Style::Text => text_line(&self.clock.now().to_string(), level, &message, &fields),
@@ -315,6 +319,13 @@ pub(crate) mod tests {
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].ends_with("WARN  certificate expired  target=rustls::conn"), "{}", lines[0]);
         assert!(lines[1].ends_with("Z TRACE ours"), "{}", lines[1]);
+    }
+
+    #[test]
+    fn a_failed_run_is_a_line_on_lambda_and_left_to_the_report_on_the_command_line() {
+        let failed = || tracing::error!(class = "NotionForbidden", "the run failed");
+        assert_eq!(logged(Style::Json, LevelFilter::INFO, failed).len(), 1);
+        assert_eq!(logged(Style::Text, LevelFilter::TRACE, failed).len(), 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command line: arguments in; reports on standard output, progress and log on standard error, an exit code out.
 
 mod arguments;
+mod items;
 mod progress;
 mod render;
 

@@ -1,27 +1,12 @@
 //! Reports as tables for people or as JSON lines for programs.
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
-use serde_json::{Map, Value};
 
+use super::items;
 use crate::report::{DataSourceReport, Mode, Outcome, Report, Totals};
 
 /// One line below the header, nothing else: rows of many tables are narrow enough to follow.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
-/// Columns of other actions' items that come first, in this order; the rest follow by name.
-const FIRST_COLUMNS: [&str; 12] = [
-    "database",
-    "name",
-    "check",
-    "component",
-    "table",
-    "ok",
-    "status",
-    "outcome",
-    "state",
-    "database_id",
-    "id",
-    "lag_seconds",
-];
 /// Columns of syncs and sweeps; `--output json` has everything.
 const RUN_COLUMNS: [&str; 12] = [
     "database",
@@ -52,7 +37,7 @@ pub(super) fn text(reports: &[Report]) -> String {
         parts.push(runs_table(&runs));
     }
     for report in reports.iter().filter(|report| !report.items.is_empty()) {
-        parts.push(items_table(&report.items));
+        parts.push(items::table(report));
     }
     parts.extend(reports.iter().flat_map(remarks));
     if parts.is_empty() {
@@ -113,28 +98,6 @@ fn add_run(
     table.add_row(cells);
 }
 
-/// Any list of objects as a table: one column per key.
-fn items_table(items: &[Value]) -> String {
-    let empty = Map::new();
-    let objects: Vec<&Map<String, Value>> = items.iter().map(|item| item.as_object().unwrap_or(&empty)).collect();
-    let mut columns: Vec<&str> = Vec::new();
-    let first = FIRST_COLUMNS.into_iter().filter(|name| objects.iter().any(|object| object.contains_key(*name)));
-    columns.extend(first);
-    for name in objects.iter().flat_map(|object| object.keys()) {
-        if !columns.contains(&name.as_str()) {
-            columns.push(name);
-        }
-    }
-    let mut table = new_table(columns.iter().map(|name| name.replace('_', " ")));
-    for object in objects {
-        table.add_row(columns.iter().map(|name| {
-            let value = object.get(*name).unwrap_or(&Value::Null);
-            if value.is_number() { right(cell_text(value)) } else { Cell::new(cell_text(value)) }
-        }));
-    }
-    table.trim_fmt()
-}
-
 /// What a person should see besides the numbers.
 fn remarks(report: &Report) -> Vec<String> {
     let subject = report.database.as_ref().map_or(report.action, |database| database.as_str());
@@ -158,29 +121,14 @@ fn remarks(report: &Report) -> Vec<String> {
     remarks
 }
 
-fn new_table(header: impl Iterator<Item = String>) -> Table {
+pub(super) fn new_table(header: impl Iterator<Item = String>) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE).set_header(header);
     table
 }
 
-fn right(text: String) -> Cell {
+pub(super) fn right(text: String) -> Cell {
     Cell::new(text).set_alignment(CellAlignment::Right)
-}
-
-/// A value as a cell: text bare, lists one entry a line, objects as `key value` pairs.
-fn cell_text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Bool(true) => "yes".to_owned(),
-        Value::Bool(false) => "no".to_owned(),
-        Value::Number(number) => number.as_u64().map_or_else(|| number.to_string(), grouped),
-        Value::Array(values) => values.iter().map(cell_text).collect::<Vec<_>>().join("\n"),
-        Value::Object(object) => {
-            object.iter().map(|(name, value)| format!("{name} {}", cell_text(value))).collect::<Vec<_>>().join(", ")
-        }
-    }
 }
 
 /// `1234567` → `1,234,567`.
@@ -188,7 +136,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -197,7 +145,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// `2026-11-22 14:58Z`: a watermark is always a whole minute.
-fn minute(at: jiff::Timestamp) -> String {
+pub(super) fn minute(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 
@@ -207,8 +155,6 @@ fn seconds(duration_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::failure::{Failure, FailureClass};
     use crate::ids::{DataSourceId, DatabaseName, RunId};
@@ -258,23 +204,6 @@ mod tests {
         warning: budget_lines / Lines 2025: the cache is down
         projects: partial; the next run goes on from the stored position, in 40 s at the earliest
         error: risks: NotionUnauthorized: Notion answered 401. Put a valid Notion token into the secret (or NOTION_API_KEY). (run RUN)
-        ");
-    }
-
-    #[test]
-    fn items_of_other_actions_are_a_table_of_their_keys() {
-        let mut health = report(None);
-        health.action = "health";
-        health.items = vec![
-            json!({"check": "notion", "ok": true, "detail": "connection Sync"}),
-            json!({"check": "databricks", "ok": false, "detail": null, "missing": ["a", "b"], "milliseconds": 1234}),
-        ];
-        insta::assert_snapshot!(text(&[health]), @r"
-         check       ok   detail           milliseconds  missing
-        ─────────────────────────────────────────────────────────
-         notion      yes  connection Sync  -             -
-         databricks  no   -                       1,234  a
-                                                         b
         ");
     }
 

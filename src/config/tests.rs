@@ -236,3 +236,18 @@ proptest::proptest! {
         let _ = Config::from_variables(&pairs.collect());
     }
 }
+
+#[test]
+fn the_example_names_real_variables_and_is_refused_until_it_is_filled_in() {
+    let text = std::fs::read_to_string(".env.example").unwrap();
+    let is_database = |name: &str| name.starts_with("NOTION_") && name.ends_with("_DB_ID");
+    let sdk = ["AWS_REGION", "AWS_PROFILE"];
+    for line in text.lines().filter(|line| line.contains('=')) {
+        let name = line.trim_start_matches('#').split('=').next().unwrap();
+        assert!(is_database(name) || sdk.contains(&name) || vars::find(name).is_some(), "{name}");
+    }
+    let copied = Variables::default().with_file(std::path::Path::new(".env.example")).unwrap();
+    let failure = Config::from_variables(&copied).unwrap_err().to_string();
+    assert_eq!(failure.lines().count(), 11, "{failure}");
+    assert!(failure.lines().all(|line| line.starts_with("BLOCKED: suspicious default value for ")), "{failure}");
+}

@@ -17,7 +17,6 @@ pub struct Variables {
 impl Variables {
     /// Reads the process's environment.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_environment() -> Self {
         let mut variables = Self::default();
         for (name, value) in std::env::vars_os() {

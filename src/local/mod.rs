@@ -1,6 +1,7 @@
 //! The local stack: real engines where there are any, faithful emulators where there are none. Imports nothing of the product.
 
 pub mod aws;
+pub mod control;
 pub mod databricks;
 pub mod demo;
 pub mod environment;

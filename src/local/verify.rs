@@ -130,12 +130,33 @@ fn differences(expected: &ExpectedRow, row: &TableRow) -> Vec<String> {
     note(row.in_trash, "is marked as trashed, but Notion shows it");
     note(row.is_archived != expected.is_archived, "is_archived differs");
     note(row.data_source_id != expected.data_source_id, "data_source_id differs");
-    note(without_signatures(&row.payload) != expected.payload, "payload differs");
+    let payload = without_signatures(&row.payload);
+    if payload != expected.payload {
+        let (in_table, in_notion) = first_difference(&payload, &expected.payload);
+        found.push(format!(
+            "page {}: payload differs: {in_table:?} in the table, {in_notion:?} in Notion",
+            expected.page_id
+        ));
+    }
     found
 }
 
+/// The texts around the first place where the two differ.
+fn first_difference<'t>(one: &'t str, other: &'t str) -> (&'t str, &'t str) {
+    const BEFORE: usize = 30;
+    const AFTER: usize = 40;
+    let at = one.bytes().zip(other.bytes()).position(|(one, other)| one != other).unwrap_or(one.len().min(other.len()));
+    let around = |text: &'t str| {
+        let start = text.floor_char_boundary(at.saturating_sub(BEFORE));
+        let end = text.ceil_char_boundary((at + AFTER).min(text.len()));
+        &text[start..end]
+    };
+    (around(one), around(other))
+}
+
 /// Cuts what differs on each read: the query strings of signed file URLs, and when they expire.
-fn without_signatures(payload: &str) -> String {
+#[must_use]
+pub fn without_signatures(payload: &str) -> String {
     const SIGNATURE: &str = "?X-Amz-";
     const EXPIRY: &str = ",\"expiry_time\":\"";
     let mut kept = String::with_capacity(payload.len());
@@ -213,7 +234,7 @@ mod tests {
             found,
             [
                 "page 1 is in the table 2 times",
-                "page 1: payload differs",
+                r#"page 1: payload differs: "{ }" in the table, "{}" in Notion"#,
                 "page 2: is marked as removed, but Notion shows it",
                 "page 3 is missing in the table",
                 "page 4 is live in the table, not in Notion",

@@ -35,11 +35,10 @@ pub(super) struct Run {
     pub(super) seconds: f64,
 }
 
-pub(super) const HEADER: [&str; 13] = [
+const HEADER: [&str; 11] = [
     "database",
-    "outcome",
     "mode",
-    "Notion requests",
+    "requests",
     "read",
     "inserted",
     "updated",
@@ -47,11 +46,10 @@ pub(super) const HEADER: [&str; 13] = [
     "removed",
     "read in full",
     "statements",
-    "page MERGEs",
     "seconds",
 ];
 /// The columns of [`HEADER`] that hold text.
-pub(super) const TEXT_COLUMNS: usize = 3;
+const TEXT_COLUMNS: usize = 2;
 
 impl Run {
     /// Statements that write rows of `notion_raw_pages`.
@@ -62,9 +60,9 @@ impl Run {
         self.statements.iter().filter(is_page_merge).count()
     }
 
-    fn cells(&self) -> Vec<String> {
+    fn counts(&self) -> [u64; 8] {
         let report = &self.report;
-        let counts = [
+        [
             report.requests,
             report.pages_read,
             report.pages_inserted,
@@ -72,12 +70,15 @@ impl Run {
             report.pages_unchanged,
             report.pages_removed,
             report.pages_hydrated,
-        ];
-        let texts = [&report.database, &report.outcome, &report.mode].map(Clone::clone);
-        let warehouse = [self.statements.len(), self.page_merges()].map(|count| count.to_string());
-        let seconds = format!("{:.1}", self.seconds);
-        texts.into_iter().chain(counts.map(|count| count.to_string())).chain(warehouse).chain([seconds]).collect()
+            // As the warehouse counts them, not the service.
+            self.statements.len() as u64,
+        ]
     }
+}
+
+fn cells(texts: [&str; TEXT_COLUMNS], counts: [u64; 8], seconds: f64) -> Vec<String> {
+    let texts = texts.map(str::to_owned).into_iter();
+    texts.chain(counts.map(|count| count.to_string())).chain([format!("{seconds:.1}")]).collect()
 }
 
 fn first_line(text: &str) -> &str {
@@ -101,13 +102,6 @@ impl Demo<'_> {
         self.invoke_file(&self.tools.events().join(event)).await
     }
 
-    /// The same with an event that `events/` has no file for.
-    pub(super) async fn invoke_text(&self, event: &str) -> Result<Run, DemoError> {
-        let file = self.folder.join("event.json");
-        std::fs::write(&file, event)?;
-        self.invoke_file(&file).await
-    }
-
     async fn invoke_file(&self, event_file: &Path) -> Result<Run, DemoError> {
         let databricks = self.stack.databricks();
         let (statements_before, tokens_before) = (databricks.statements().len(), databricks.token_requests());
@@ -122,7 +116,13 @@ impl Demo<'_> {
 
     /// Shows runs as a table with totals, and their warnings.
     pub(super) fn show(&mut self, runs: &[Run]) -> Result<(), DemoError> {
-        let rows: Vec<Vec<String>> = runs.iter().map(Run::cells).collect();
+        let mut rows: Vec<Vec<String>> =
+            runs.iter().map(|run| cells([&run.report.database, &run.report.mode], run.counts(), run.seconds)).collect();
+        if runs.len() > 1 {
+            let mut totals = [0; 8];
+            runs.iter().for_each(|run| totals.iter_mut().zip(run.counts()).for_each(|(total, count)| *total += count));
+            rows.push(cells(["all", ""], totals, runs.iter().map(|run| run.seconds).sum()));
+        }
         self.screen.table(&HEADER, &rows, TEXT_COLUMNS)?;
         for run in runs {
             for warning in &run.report.warnings {

@@ -5,7 +5,8 @@ use std::time::Instant;
 use super::run::{Run, statement_summaries};
 use super::{Demo, DemoError, promise};
 use crate::local::notion::{Destination, RowEdit, SignedUrls, Value};
-use crate::local::seed::SeededDatabase;
+use crate::local::seed;
+use crate::local::stack::{CATALOG, SCHEMA};
 use crate::local::verify;
 
 /// The database that the story changes; `events/sweep.json` is about it.
@@ -17,8 +18,8 @@ const ONLY_ARCHIVED: usize = 22;
 const TRASHED: [usize; 2] = [5, 60];
 const MOVED: usize = 30;
 const DELETED: usize = 44;
-/// The moved row keeps its times, so that only a sweep of the database it went to can find it.
-const SWEEP_OF_ACTIONS: &str = r#"{"action":"sweep","database":"actions"}"#;
+/// Lay in the trash from the start; it comes back with its old times.
+const RESTORED: usize = seed::TRASHED_PROJECT;
 
 impl Demo<'_> {
     /// Tells the whole story.
@@ -28,7 +29,7 @@ impl Demo<'_> {
         self.first_sync().await?;
         self.nothing_new().await?;
         self.edit_and_archive().await?;
-        self.remove().await?;
+        self.remove_and_restore().await?;
         self.show_status().await?;
         self.compare().await?;
         let seconds = started.elapsed().as_secs_f64();
@@ -54,7 +55,12 @@ impl Demo<'_> {
     async fn create_tables(&mut self) -> Result<(), DemoError> {
         self.screen.heading("notion-sync init-tables")?;
         let text = self.command_line(&["init-tables"]).await?;
-        Ok(self.screen.block(&text)?)
+        self.screen.block(&text)?;
+        for table in ["notion_raw_pages", "notion_sync_watermarks"] {
+            let rows = self.stack.databricks().query(&format!("SELECT * FROM `{CATALOG}`.`{SCHEMA}`.`{table}`")).await;
+            promise(rows.is_ok_and(|rows| rows.is_empty()), || format!("init-tables made no empty table {table}"))?;
+        }
+        Ok(())
     }
 
     /// Syncs all databases, one after another, through the Lambda.
@@ -102,13 +108,15 @@ impl Demo<'_> {
         let pages = self.pages(CHANGED);
         self.stack.notion().workspace(|workspace| {
             for place in EDITED.into_iter().chain([EDITED_AND_ARCHIVED]) {
-                let edit =
-                    RowEdit::new().set("Status", Value::status("Done")).set("Note", Value::text("Closed today “✓”"));
+                let edit = RowEdit::new()
+                    .set("Status", Value::status("Done"))
+                    .set("Health", Value::formula_text("✅ “closed”"));
                 workspace.edit_row(&pages[place], edit)?;
             }
             workspace.archive(&pages[EDITED_AND_ARCHIVED])
         })?;
-        self.screen.heading("Four projects are edited in Notion, one of them archived: events/sync-projects.json")?;
+        self.screen
+            .heading("Four projects are edited in Notion, one of them archived as well: events/sync-projects.json")?;
         let run = self.invoke("sync-projects.json").await?;
         self.show(std::slice::from_ref(&run))?;
         self.screen.line("What the warehouse was asked:")?;
@@ -121,35 +129,37 @@ impl Demo<'_> {
         })
     }
 
-    async fn remove(&mut self) -> Result<(), DemoError> {
+    async fn remove_and_restore(&mut self) -> Result<(), DemoError> {
         let pages = self.pages(CHANGED);
-        let elsewhere = self.data_source("actions");
         self.stack.notion().workspace(|workspace| {
             TRASHED.into_iter().try_for_each(|place| workspace.trash(&pages[place]))?;
-            workspace.move_row(&pages[MOVED], &Destination::DataSource(elsewhere))?;
+            // To a plain page: any id will do.
+            workspace.move_row(&pages[MOVED], &Destination::Page(pages[0].clone()))?;
             workspace.delete_for_good(&pages[DELETED])?;
+            workspace.restore(&pages[RESTORED])?;
             workspace.archive(&pages[ONLY_ARCHIVED])
         })?;
         self.screen.heading(
-            "Two projects go to the trash, one moves to the actions, one is deleted, one is archived without an edit: \
-             no query by time shows any of it, a sweep does: events/sync-projects.json, events/sweep.json, and a sweep of the actions",
+            "Two projects go to the trash, one moves away, one is deleted for good; one comes back from the trash",
         )?;
-        let runs = [
-            self.invoke("sync-projects.json").await?,
-            self.invoke("sweep.json").await?,
-            self.invoke_text(SWEEP_OF_ACTIONS).await?,
-        ];
-        self.show(&runs)?;
-        runs.iter().try_for_each(all_complete)?;
-        let (moved_in, unseen) = (runs[2].report.pages_inserted, runs[0].statements.len());
-        promise(unseen == 0, || {
-            format!("the sync before the sweep sent {unseen} statements, though it can't see a change")
-        })?;
-        promise(moved_in == 1, || {
-            format!("the sweep of the actions took {moved_in} rows in, not the one that was moved there")
-        })?;
-        let (removed, expected) = (runs[1].report.pages_removed, TRASHED.len() + 2);
-        promise(removed == expected as u64, || format!("the sweep marked {removed} rows as removed, not {expected}"))
+        self.screen.line(
+            "Another is archived without an edit. None of it moves an edit time, so a sync sees nothing of it:",
+        )?;
+        let sync = self.invoke("sync-projects.json").await?;
+        self.show(std::slice::from_ref(&sync))?;
+        all_complete(&sync)?;
+        let unseen = sync.statements.len();
+        promise(unseen == 0, || format!("the sync before the sweep sent {unseen} statements, with nothing to see"))?;
+
+        self.screen.line("A sweep compares all ids and asks Notion for each one that is missing: events/sweep.json")?;
+        let sweep = self.invoke("sweep.json").await?;
+        self.show(std::slice::from_ref(&sweep))?;
+        all_complete(&sweep)?;
+        let found = [sweep.report.pages_removed, sweep.report.pages_inserted, sweep.report.pages_updated];
+        let expected = [TRASHED.len() as u64 + 2, 1, 1];
+        promise(found == expected, || {
+            format!("the sweep removed, inserted and updated {found:?} rows, not {expected:?}")
+        })
     }
 
     async fn show_status(&mut self) -> Result<(), DemoError> {
@@ -192,11 +202,6 @@ impl Demo<'_> {
     fn pages(&self, database: &str) -> Vec<String> {
         let sources = self.stack.database(database).map(|database| &database.data_sources);
         sources.into_iter().flatten().flat_map(|source| source.page_ids.clone()).collect()
-    }
-
-    fn data_source(&self, database: &str) -> String {
-        let first = |database: &SeededDatabase| database.data_sources.first().map(|source| source.id.clone());
-        self.stack.database(database).and_then(first).unwrap_or_default()
     }
 }
 

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::random::{Choices, id_of};
 use super::{
-    ACTION_COUNT, AUDIT_ACTION_COUNT, BUDGET_LINE_COUNT, PROGRAM_COUNT, PROJECT_COUNT, RISK_COUNT, Timeline, words,
+    ACTION_COUNT, AUDIT_ACTION_COUNT, BUDGET_LINE_COUNT, PROGRAM_COUNT, PROJECT_COUNT, RISK_COUNT, TRASHED_PROJECT,
+    Timeline, words,
 };
 use crate::local::notion::{DateRange, File, NewRow, Person, Value};
 
@@ -124,7 +125,11 @@ pub(super) fn project(number: usize, timeline: &Timeline) -> NewRow {
     if number.is_multiple_of(4) {
         row = row.set("Charter", Value::Files(vec![File::Uploaded { name: format!("charter-{}.pdf", number + 1) }]));
     }
-    if number % 12 == 11 { row.archived() } else { row }
+    match number {
+        TRASHED_PROJECT => row.trashed(),
+        _ if number % 12 == 11 => row.archived(),
+        _ => row,
+    }
 }
 
 pub(super) fn budget_line(number: usize, timeline: &Timeline) -> NewRow {

@@ -1,0 +1,168 @@
+//! What a caller says about a new row or an edit.
+
+use jiff::Timestamp;
+
+use super::super::value::{File, Person, Value};
+use super::row::Icon;
+
+/// A row to add.
+#[derive(Debug, Clone, Default)]
+pub struct NewRow {
+    pub(super) id: Option<String>,
+    pub(super) changes: Changes,
+    pub(super) created: Option<Timestamp>,
+    pub(super) edited: Option<Timestamp>,
+    pub(super) created_by: Option<Person>,
+    pub(super) archived: bool,
+    pub(super) trashed: bool,
+}
+
+/// An edit of a row.
+#[derive(Debug, Clone, Default)]
+pub struct RowEdit {
+    pub(super) changes: Changes,
+    pub(super) edited: Option<Timestamp>,
+    pub(super) edited_by: Option<Person>,
+    pub(super) unnoticed: bool,
+}
+
+/// What changes in a row; what isn't named stays.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Changes {
+    pub(in super::super) values: Vec<(String, Value)>,
+    pub(in super::super) raw_properties: Option<String>,
+    pub(in super::super) icon: Option<Option<Icon>>,
+    pub(in super::super) cover: Option<Option<File>>,
+    pub(in super::super) locked: Option<bool>,
+    pub(in super::super) archived: Option<bool>,
+    pub(in super::super) trashed: Option<bool>,
+}
+
+macro_rules! common_changes {
+    ($name:ident) => {
+        impl $name {
+            /// Sets a property by name (the title by its type). A name the schema lacks is added to it.
+            #[must_use]
+            pub fn set(mut self, name: &str, value: Value) -> Self {
+                self.changes.values.push((name.to_owned(), value));
+                self
+            }
+
+            /// Sets the title.
+            #[must_use]
+            pub fn title(self, text: &str) -> Self {
+                self.set("Name", Value::title(text))
+            }
+
+            /// Plants the text of the whole `properties` object, served byte for byte (it need not even be JSON).
+            #[must_use]
+            pub fn raw_properties(mut self, text: impl Into<String>) -> Self {
+                self.changes.raw_properties = Some(text.into());
+                self
+            }
+
+            /// Sets an emoji as icon.
+            #[must_use]
+            pub fn emoji(mut self, emoji: &str) -> Self {
+                self.changes.icon = Some(Some(Icon::Emoji(emoji.to_owned())));
+                self
+            }
+
+            /// Sets the icon.
+            #[must_use]
+            pub fn icon(mut self, icon: Icon) -> Self {
+                self.changes.icon = Some(Some(icon));
+                self
+            }
+
+            /// Sets the cover.
+            #[must_use]
+            pub fn cover(mut self, cover: File) -> Self {
+                self.changes.cover = Some(Some(cover));
+                self
+            }
+        }
+    };
+}
+
+common_changes!(NewRow);
+common_changes!(RowEdit);
+
+impl NewRow {
+    /// A row with this title, made and edited now.
+    #[must_use]
+    pub fn titled(text: &str) -> Self {
+        Self::default().title(text)
+    }
+
+    /// The same under an id of the caller's choice.
+    #[must_use]
+    pub fn with_id(mut self, id: &str) -> Self {
+        self.id = Some(id.to_owned());
+        self
+    }
+
+    /// The same, made then (milliseconds are kept, though never shown), and edited then unless said otherwise.
+    #[must_use]
+    pub fn created(mut self, created: Timestamp) -> Self {
+        self.created = Some(created);
+        self
+    }
+
+    /// The same, last edited then.
+    #[must_use]
+    pub fn edited(mut self, edited: Timestamp) -> Self {
+        self.edited = Some(edited);
+        self
+    }
+
+    /// The same, made by this person instead of the connection's bot.
+    #[must_use]
+    pub fn created_by(mut self, person: Person) -> Self {
+        self.created_by = Some(person);
+        self
+    }
+
+    /// The same, archived.
+    #[must_use]
+    pub fn archived(mut self) -> Self {
+        self.archived = true;
+        self
+    }
+
+    /// The same, in the trash.
+    #[must_use]
+    pub fn trashed(mut self) -> Self {
+        self.trashed = true;
+        self
+    }
+}
+
+impl RowEdit {
+    /// An edit that changes nothing yet; it moves `last_edited_time` all the same.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same, made at this time instead of now.
+    #[must_use]
+    pub fn edited(mut self, edited: Timestamp) -> Self {
+        self.edited = Some(edited);
+        self
+    }
+
+    /// The same, made by this person instead of the connection's bot.
+    #[must_use]
+    pub fn edited_by(mut self, person: Person) -> Self {
+        self.edited_by = Some(person);
+        self
+    }
+
+    /// The same, but `last_edited_time` stays: as when a rollup or formula is computed again.
+    #[must_use]
+    pub fn unnoticed(mut self) -> Self {
+        self.unnoticed = true;
+        self
+    }
+}

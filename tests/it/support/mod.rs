@@ -1,0 +1,8 @@
+//! One door for every test: a world with an emulated Notion, the real SQL engine and DynamoDB, and the service in front.
+
+mod stack;
+mod table;
+mod world;
+
+pub(crate) use stack::run_test;
+pub(crate) use world::{World, at};
