@@ -44,6 +44,11 @@ def wait_for(what: str, limit_seconds: float, look: Callable[[], T | None], ever
         time.sleep(every_seconds)
 
 
+def client(url: str, service: str):
+    """A boto3 client of one service of the emulator at `url`."""
+    return boto3.client(service, endpoint_url=url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
+
+
 class Emulator:
     """ministack on a port of its own, bound to loopback; what it runs inherits nothing of our environment."""
 
@@ -89,9 +94,7 @@ class Emulator:
 
     def client(self, service: str):
         """A boto3 client of one service."""
-        return boto3.client(
-            service, endpoint_url=self.url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test"
-        )
+        return client(self.url, service)
 
     def sam(self, *arguments: str, cwd: Path = ROOT) -> str:
         """Runs the SAM command line against the emulator; its output, or an error that shows it."""
