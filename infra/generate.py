@@ -26,6 +26,7 @@ DEFAULT_INTERVAL_MINUTES = 15
 MINUTES_PER_HOUR = 60
 # CloudWatch refuses a longer text.
 ALARM_TEXT_LIMIT_CHARACTERS = 1024
+QUOTED_NOTHING = "''"
 DATABASE_ID_PATTERN = "^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$"
 
 
@@ -356,7 +357,8 @@ def render() -> dict[Path, str]:
         template = replace_block(template, name, body, "template.yaml")
     samconfig = (ROOT / "samconfig.toml").read_text()
     for environment in ENVIRONMENTS:
-        ids = "".join(f'  "{d.key}DatabaseId={d.ids[environment]}",\n' for d in databases if d.ids.get(environment))
+        # An empty one must be said too: what is left out keeps its value of the last deployment.
+        ids = "".join(f"  \"{d.key}DatabaseId={d.ids.get(environment) or QUOTED_NOTHING}\",\n" for d in databases)
         samconfig = replace_block(samconfig, f"ids {environment}", ids, "samconfig.toml")
     schedules = [
         {"schedule": f"{kind}-{d.name}", "input": schedule_input(d, kind)}

@@ -7,7 +7,8 @@
 Checks, for the environment ENV of samconfig.toml: the built bootstrap is an executable for the template's Architecture;
 no placeholder is left; at least one database has an id; the generated files are current. For prod also: the artifact is the one
 whose SHA-256 was given (pinned), it was built from a clean and committed tree, and alarms reach a person.
-On success prints the parameter overrides for `sam deploy`, one a line; otherwise every problem on standard error, exit 1.
+On success prints the parameter overrides for `sam deploy`, one a line: all parameters of the template, those that samconfig.toml doesn't
+name with their defaults, because SAM leaves what isn't said at its value of the last deployment. Otherwise every problem on standard error, exit 1.
 Needs nothing beyond Python's standard library (3.11).
 """
 
@@ -55,7 +56,15 @@ def read_parameters(root: Path, environment: str) -> dict[str, str]:
     except KeyError:
         known = ", ".join(name for name in config if isinstance(config[name], dict))
         raise SystemExit(f"guard: samconfig.toml has no environment {environment!r}; it has {known}") from None
-    return dict(line.split("=", 1) for line in lines)
+    # The quotes keep SAM from cutting a value at a space; they are no part of it.
+    return {name: value.strip("'\"") for name, value in (line.split("=", 1) for line in lines)}
+
+
+def default_parameters(root: Path) -> dict[str, str]:
+    """The defaults of the template's parameters."""
+    section = (root / "template.yaml").read_text().split("\nParameters:\n")[1].split("\nRules:\n")[0]
+    found = re.findall(r"^  (\w+):\n(?:    .*\n|      .*\n)*?    Default: (.*)\n", section, re.M)
+    return {name: value.strip("'\"") for name, value in found}
 
 
 def check_parameters(environment: str, parameters: dict[str, str]) -> list[str]:
@@ -64,18 +73,19 @@ def check_parameters(environment: str, parameters: dict[str, str]) -> list[str]:
     if parameters.get("Environment") != environment:
         problems.append(f"samconfig.toml: {environment} deploys Environment={parameters.get('Environment')!r}")
     for name, value in parameters.items():
-        if PLACEHOLDER.search(value.strip("'\"")) and not (name == "AlarmEmail" and environment != "prod"):
+        optional = name.endswith("DatabaseId") or (name == "AlarmEmail" and environment != "prod")
+        if PLACEHOLDER.search(value) and not (optional and (not value or name == "AlarmEmail")):
             problems.append(f"samconfig.toml, {environment}: {name}={value!r} is a placeholder; put the real value there")
         if name.endswith("DatabaseId") and ZERO_ID.match(value):
             problems.append(f"infra/databases.json: {name} of {environment} is no real id")
-    if not any(name.endswith("DatabaseId") for name in parameters):
+    ids = [value.replace("-", "").lower() for name, value in parameters.items() if name.endswith("DatabaseId") and value]
+    if not ids:
         problems.append(f"infra/databases.json: no database has an id for {environment}, so nothing would be synced")
-    ids = [value.replace("-", "").lower() for name, value in parameters.items() if name.endswith("DatabaseId")]
     if len(set(ids)) != len(ids):
         problems.append(f"infra/databases.json: two databases of {environment} have the same id")
     if environment == "prod" and "AlarmEmail" not in parameters:
         problems.append("samconfig.toml, prod: AlarmEmail is missing, so no alarm would reach a person")
-    if environment != "dev" and "SyncSchedule" in parameters and "{minute}" not in parameters["SyncSchedule"]:
+    if environment != "dev" and parameters.get("SyncSchedule") and "{minute}" not in parameters["SyncSchedule"]:
         problems.append(f"samconfig.toml, {environment}: SyncSchedule without {{minute}} starts all databases at once on one Notion token")
     return problems
 
@@ -144,9 +154,9 @@ def main() -> int:
         for problem in problems:
             print(f"guard: {problem}", file=sys.stderr)
         return 1
-    overrides = parameters | (PAUSED if arguments.paused else {}) | {"ArtifactSha256": sha256(ROOT / BOOTSTRAP)}
+    overrides = default_parameters(ROOT) | parameters | (PAUSED if arguments.paused else {}) | {"ArtifactSha256": sha256(ROOT / BOOTSTRAP)}
     for name, value in overrides.items():
-        print(f"{name}={value}")
+        print(f'{name}="{value}"')
     return 0
 
 

@@ -14,6 +14,7 @@ import metrics
 from emulator import wait_for
 from local_stack import Clone, LocalStack
 
+LOG_TAIL_LINES = 60
 TICK_LIMIT_SECONDS = 150
 STACK = "notion-sync-dev"
 NEW_TOKEN = "ntn_rotated_8Kq2"
@@ -45,6 +46,12 @@ class Deployed(unittest.TestCase):
     def log_lines(self) -> list[str]:
         pages = self.stack.client("logs").get_paginator("filter_log_events").paginate(logGroupName="/notion-sync/dev")
         return [line for page in pages for event in page["events"] for line in event["message"].splitlines()]
+
+    def log_tail(self) -> str:
+        try:
+            return "\n".join(self.log_lines()[-LOG_TAIL_LINES:])
+        except Exception as error:  # the failure that is being shown matters more
+            return f"(no log: {error})"
 
     def records(self) -> list[dict]:
         return metrics.records(self.log_lines())
@@ -81,16 +88,18 @@ class Deployed(unittest.TestCase):
     # The story ----------------------------------------------------------------------------------------------------
 
     def test_from_nothing_to_nothing(self) -> None:
-        self.step_tables_and_a_paused_deployment()
-        self.step_secret_and_health()
-        self.step_switched_on_rows_arrive_by_schedule()
-        self.step_watermarks_metrics_and_alarms()
-        self.step_a_tick_without_changes_sends_no_statement()
-        self.step_an_edit_arrives()
-        self.step_a_wrong_event_is_kept_with_its_class()
-        self.step_a_rotated_token_needs_no_redeploy()
-        self.step_a_backfill_takes_several_runs()
-        self.step_gone_again()
+        steps = (
+            self.step_tables_and_a_paused_deployment, self.step_secret_and_health, self.step_switched_on_rows_arrive_by_schedule,
+            self.step_watermarks_metrics_and_alarms, self.step_a_tick_without_changes_sends_no_statement, self.step_an_edit_arrives,
+            self.step_a_wrong_event_is_kept_with_its_class, self.step_a_rotated_token_needs_no_redeploy,
+            self.step_a_backfill_takes_several_runs, self.step_gone_again,
+        )
+        try:
+            for step in steps:
+                step()
+        except AssertionError:
+            print(f"The end of the function's log:\n{self.log_tail()}")
+            raise
 
     def step_tables_and_a_paused_deployment(self) -> None:
         self.stack.command_line("init-tables")

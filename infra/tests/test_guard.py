@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from expanded import ROOT
+from expanded import ROOT, source
 
 sys.path.insert(0, str(ROOT / "infra"))
 import guard  # noqa: E402
@@ -58,7 +58,7 @@ class Parameters(unittest.TestCase):
         self.assertIn("Environment", " ".join(guard.check_parameters("staging", GOOD)))
 
     def test_a_schedule_that_starts_all_databases_at_once(self) -> None:
-        together = GOOD | {"SyncSchedule": "'rate(15 minutes)'"}
+        together = GOOD | {"SyncSchedule": "rate(15 minutes)"}
         self.assertIn("{minute}", " ".join(guard.check_parameters("prod", together)))
 
 
@@ -85,6 +85,13 @@ class Artifact(unittest.TestCase):
         self.assertIn("pinned artifact only", guard.check_artifact(self.root, "prod", "arm64", "")[0])
         self.assertIn("not the pinned", guard.check_artifact(self.root, "prod", "arm64", "0" * 64)[0])
         self.assertEqual(guard.check_artifact(self.root, "prod", "arm64", guard.sha256(self.bootstrap)), [])
+
+
+class Defaults(unittest.TestCase):
+    def test_the_template_is_read_as_yaml_reads_it(self) -> None:
+        defaults = {name: str(p["Default"]) for name, p in source()["Parameters"].items() if "Default" in p}
+        self.assertEqual(guard.default_parameters(ROOT), defaults)
+        self.assertGreater(len(defaults), 15)
 
 
 class CommandLine(unittest.TestCase):
