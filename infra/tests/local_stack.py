@@ -139,10 +139,13 @@ class Clone:
             "PATH": os.environ["PATH"], "HOME": str(self.stack.folder), "AWS_ENDPOINT_URL": self.stack.aws_url,
             "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION,
         }
-        done = subprocess.run(
-            ["make", "--no-print-directory", *arguments], cwd=self.folder, env=environment, input=stdin,
-            capture_output=True, text=True, timeout=MAKE_LIMIT_SECONDS, check=False,
-        )
+        try:
+            done = subprocess.run(
+                ["make", "--no-print-directory", *arguments], cwd=self.folder, env=environment, input=stdin,
+                capture_output=True, text=True, timeout=MAKE_LIMIT_SECONDS, check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise AssertionError(f"make {' '.join(arguments)} took over {MAKE_LIMIT_SECONDS} s:\n{late.stdout}\n{late.stderr}") from None
         if (done.returncode == 0) != succeeds:
             raise AssertionError(f"make {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done.stdout + done.stderr
