@@ -217,8 +217,7 @@ impl DatabricksError {
     /// A FAILED statement that a new statement may cure: a conflict with another writer, or a passing state.
     pub(super) fn is_worth_a_new_statement(&self) -> bool {
         let Self::Failed { code, sql_state, message, .. } = self.root() else { return self.is_forgotten_statement() };
-        is_conflict(sql_state.as_deref(), message)
-            || (sql_state.is_none() && PASSING_CODES.contains(&code.as_str()) && !is_ours(message))
+        is_conflict(sql_state.as_deref(), message) || (PASSING_CODES.contains(&code.as_str()) && !is_ours(message))
     }
 
     /// The failure class this error ends a run with.
@@ -285,7 +284,7 @@ fn class_of_failed(code: &str, sql_state: Option<&str>, message: &str) -> Failur
         _ if missing.iter().any(|class| message.contains(class)) => FailureClass::TableMissing,
         _ if message.contains("[INSUFFICIENT_PERMISSIONS") => FailureClass::DatabricksForbidden,
         _ if code == "UNAUTHENTICATED" => FailureClass::DatabricksUnauthorized,
-        None if PASSING_CODES.contains(&code) => FailureClass::DatabricksUnavailable,
+        _ if PASSING_CODES.contains(&code) => FailureClass::DatabricksUnavailable,
         _ => FailureClass::StatementFailed,
     }
 }
@@ -306,7 +305,7 @@ fn sql_state_in(message: &str) -> Option<String> {
 impl Judged for DatabricksError {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Api { status: 429 | 503, retry_after: Some(wait), .. } => Verdict::Wait(*wait),
+            Self::Api { status: 429 | 500..=599, retry_after: Some(wait), .. } => Verdict::Wait(*wait),
             Self::Api { status: 408 | 429 | 500 | 502 | 503 | 504, .. } => Verdict::Retry,
             Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
             _ => Verdict::Final,

@@ -1,6 +1,9 @@
 //! Writes batches, one after another, each while the next page is read: two batches in memory are the most there ever are.
 
+use std::time::Duration;
+
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Stop;
@@ -20,6 +23,16 @@ pub(super) struct Written {
     pub(super) warnings: Vec<String>,
     /// The server refused a body: batches must stay below this.
     pub(super) smaller_limit_bytes: Option<usize>,
+    /// How long it took.
+    took: Duration,
+}
+
+/// A MERGE under way: the rows it will have written, and the position it justifies.
+#[derive(Debug)]
+struct InFlight {
+    merge: JoinHandle<Result<Written, Stop>>,
+    keys: Vec<ProofKey>,
+    position: Position,
 }
 
 /// The one MERGE under way, and what the ones before did.
@@ -28,14 +41,18 @@ pub(super) struct Merger {
     databricks: databricks::Client,
     tables: Tables,
     run: Run,
-    in_flight: Option<(JoinHandle<Result<Written, Stop>>, Position)>,
-    /// Every row sent, for the proof.
+    in_flight: Option<InFlight>,
+    /// A batch was given up at the deadline: nothing after it may be sent, or the position would pass its rows.
+    given_up: Option<Option<Duration>>,
+    /// Every row of a committed MERGE, for the proof.
     pub(super) sent: SentRows,
     /// Rows sent, repeats included.
     pub(super) rows_sent: u64,
     /// Everything up to here is committed.
     pub(super) committed: Position,
     pub(super) written: Written,
+    /// How long the slowest MERGE took: whether another one fits into the time left.
+    slowest: Duration,
 }
 
 impl Merger {
@@ -48,38 +65,59 @@ impl Merger {
             tables,
             run,
             in_flight: None,
+            given_up: None,
             sent: SentRows::default(),
             rows_sent: 0,
             committed: Position::START,
             written: Written::default(),
+            slowest: Duration::ZERO,
         }
+    }
+
+    /// Whether a MERGE as slow as the slowest so far would end in time, and leave as much again for the position.
+    pub(super) fn has_time_for_one_more(&self) -> bool {
+        self.run.deadline.left().is_none_or(|left| left > self.slowest * 3)
     }
 
     /// Waits for the MERGE under way and begins the next one.
     pub(super) async fn send(&mut self, batch: Batch) -> Result<(), Stop> {
         self.settle().await?;
-        for row in &batch.rows {
-            self.sent.add(ProofKey { page_id: row.page_id, last_edited_time: row.last_edited_time });
-        }
+        let key = |row: &EncodedRow| ProofKey { page_id: row.page_id, last_edited_time: row.last_edited_time };
+        let keys = batch.rows.iter().map(key).collect();
         self.rows_sent += batch.rows.len() as u64;
         let (databricks, tables, run) = (self.databricks.clone(), self.tables.clone(), self.run.clone());
         let merge = tokio::spawn(async move { merge_rows(&databricks, &tables, &run, batch.rows).await });
-        self.in_flight = Some((merge, batch.position));
+        self.in_flight = Some(InFlight { merge, keys, position: batch.position });
         Ok(())
     }
 
     /// Waits until nothing is under way.
     pub(super) async fn settle(&mut self) -> Result<(), Stop> {
-        let Some((merge, position)) = self.in_flight.take() else { return Ok(()) };
-        let written = merge
+        if let Some(retry_after) = self.given_up {
+            return Err(Stop::DeadlineNear { retry_after });
+        }
+        let Some(InFlight { merge, keys, position }) = self.in_flight.take() else { return Ok(()) };
+        let merged = merge
             .await
-            .map_err(|error| Failure::new(FailureClass::Internal, "a MERGE's task ended early").caused_by(error))??;
+            .map_err(|error| Failure::new(FailureClass::Internal, "a MERGE's task ended early").caused_by(error))?;
+        let written = match merged {
+            Ok(written) => written,
+            Err(Stop::DeadlineNear { retry_after }) => {
+                self.given_up = Some(retry_after);
+                return Err(Stop::DeadlineNear { retry_after });
+            }
+            Err(failed) => return Err(failed),
+        };
         self.written.inserted += written.inserted;
         self.written.updated += written.updated;
         self.written.unchanged += written.unchanged;
         self.written.warnings.extend(written.warnings);
         if written.smaller_limit_bytes.is_some() {
             self.written.smaller_limit_bytes = written.smaller_limit_bytes;
+        }
+        self.slowest = self.slowest.max(written.took);
+        for key in keys {
+            self.sent.add(key);
         }
         self.committed = position;
         Ok(())
@@ -93,6 +131,7 @@ async fn merge_rows(
     run: &Run,
     rows: Vec<EncodedRow>,
 ) -> Result<Written, Stop> {
+    let began = Instant::now();
     let mut written = Written::default();
     let mut pending = vec![rows];
     while let Some(rows) = pending.pop() {
@@ -108,6 +147,7 @@ async fn merge_rows(
         }
         pending.extend(halves(rows, &error, &mut written)?);
     }
+    written.took = began.elapsed();
     Ok(written)
 }
 
