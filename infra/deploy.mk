@@ -105,3 +105,12 @@ qemu-arm64: ## Start the built arm64 artifact under emulation and let it answer 
 		--variable DATABRICKS_TOKEN=dapi0 --variable DATABRICKS_HTTP_PATH=/sql/1.0/warehouses/a1b2c3 --variable DATABRICKS_CATALOG=main \
 		--variable NOTION_PROJECTS_DB_ID=be633bf1dfa0436db259571129a590e5 --variable WATERMARK_TABLE=state \
 		--event '{"action":"dance"}' --expect '"errorType":"InvalidRequest"'
+
+.PHONY: measure-memory
+measure-memory: setup .venv-deploy/.ready ## Measure a run's peak memory and processor time (after `make build ARCH=x86-64`)
+	$(CARGO) build --locked --features local-stack --bins
+	$(DEPLOY_PYTHON) infra/tests/measure_memory.py
+
+# No path of this machine in the artifact: two builds of one commit are the same, wherever they are made.
+CARGO_HOME_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
+build: export RUSTFLAGS = --remap-path-prefix=$(CURDIR)=/notion-sync --remap-path-prefix=$(CARGO_HOME_FOLDER)=/cargo --remap-path-prefix=$(shell rustc --print sysroot)=/rust

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import http.server
+import resource
 import shlex
 import subprocess
 import sys
@@ -22,7 +23,6 @@ import uuid
 from pathlib import Path
 
 PATH_PREFIX = "/2018-06-01/runtime/"
-ANSWER_LIMIT_SECONDS = 120
 DEADLINE_SECONDS = 900
 
 
@@ -48,7 +48,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:  # noqa: N802  (the base class's name)
         if self.server.handed_out.is_set():
             self.server.answered.wait()
-            time.sleep(ANSWER_LIMIT_SECONDS)  # an idle Lambda: a request held open; the process is ended before
+            time.sleep(DEADLINE_SECONDS)  # an idle Lambda: a request held open; the process is ended before
             return
         self.server.handed_out.set()
         self.server.handed_out_at = time.monotonic()
@@ -84,6 +84,7 @@ def main() -> int:
     parser.add_argument("--event", default='{"action":"dance"}')
     parser.add_argument("--expect", default="", help="text that the answer must hold")
     parser.add_argument("--variable", action="append", default=[], metavar="NAME=VALUE", help="a variable of the function; may come often")
+    parser.add_argument("--limit", type=float, default=120, help="seconds to wait for the answer (default 120)")
     arguments = parser.parse_args()
     api = RuntimeApi(arguments.event.encode())
     threading.Thread(target=api.serve_forever, daemon=True).start()
@@ -97,17 +98,19 @@ def main() -> int:
     started = time.monotonic()
     process = subprocess.Popen(command, env=environment)
     try:
-        end = started + ANSWER_LIMIT_SECONDS
+        end = started + arguments.limit
         while not api.answered.wait(0.2):
             if process.poll() is not None:
                 print(f"The bootstrap ended with {process.returncode} before it answered.", file=sys.stderr)
                 return 1
             if time.monotonic() > end:
-                print(f"No answer within {ANSWER_LIMIT_SECONDS} s.", file=sys.stderr)
+                print(f"No answer within {arguments.limit:.0f} s.", file=sys.stderr)
                 return 1
     finally:
         process.kill()
         process.wait()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"peak memory {used.ru_maxrss / 1024:.0f} MiB, processor time {used.ru_utime + used.ru_stime:.2f} s", file=sys.stderr)
     print(f"started in {api.handed_out_at - started:.3f} s, answered in {api.answered_at - api.handed_out_at:.3f} s: {api.kind}: {api.answer}")
     if arguments.expect not in api.answer:
         print(f"The answer does not hold {arguments.expect!r}.", file=sys.stderr)

@@ -196,7 +196,7 @@ class Deployed(unittest.TestCase):
     def step_a_backfill_takes_several_runs(self) -> None:
         """A database that needs three invocations or more: small, slow pages and little time force two runs to be partial."""
         self.clone.make("deploy", "ENV=dev", "PAUSED=1")
-        expected = {name: self.stack.notion("GET", f"/control/databases/{id}/expected") for name, id in self.stack.databases.items()}
+        expected = {name: self.stack.notion("GET", f"/control/databases/{database_id}/expected") for name, database_id in self.stack.databases.items()}
         largest = max(expected, key=lambda name: len(expected[name]))
         self.stack.notion("PATCH", "/control/settings", {"page_rows_at_most": 25, "latency_ms": 450})
         self.stack.client("lambda").update_function_configuration(FunctionName=STACK, Timeout=SHORT_RUN_SECONDS)
