@@ -21,7 +21,7 @@ class Copy:
         self.folder = Path(tempfile.mkdtemp(prefix="notion-sync-generate-"))
         (self.folder / "infra").mkdir()
         (self.folder / "src").mkdir()
-        for name in ("template.yaml", "samconfig.toml", "src/failure.rs", "infra/generate.py", "infra/databases.json",
+        for name in ("template.yaml", "samconfig.toml", "src/failure.rs", "infra/generate.py", "infra/alarms.py", "infra/sources.py", "infra/databases.json",
                      "infra/alarm-texts.json", "infra/dashboard.json", "infra/expected-schedules.json"):
             shutil.copy2(ROOT / name, self.folder / name)
 
