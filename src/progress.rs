@@ -1,5 +1,7 @@
 //! What a run tells while it works; the command line draws it, the Lambda ignores it.
 
+use std::sync::Arc;
+
 use crate::ids::{DataSourceId, DatabaseName};
 
 /// One thing that happened.
@@ -19,16 +21,18 @@ pub enum ProgressEvent {
     DatabaseEnded { database: DatabaseName, outcome: &'static str },
 }
 
+type Listener = dyn Fn(&ProgressEvent) + Send + Sync;
+
 /// Where progress goes: any number of runs may share one listener.
 #[derive(Clone, Default)]
 pub struct Progress {
-    listener: Option<std::sync::Arc<dyn Fn(&ProgressEvent) + Send + Sync>>,
+    listener: Option<Arc<Listener>>,
 }
 
 impl Progress {
     /// Sends every event to `listener`, which must be quick and must not block.
     pub fn to(listener: impl Fn(&ProgressEvent) + Send + Sync + 'static) -> Self {
-        Self { listener: Some(std::sync::Arc::new(listener)) }
+        Self { listener: Some(Arc::new(listener)) }
     }
 
     /// Tells one event.

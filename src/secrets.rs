@@ -22,6 +22,14 @@ const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
 /// When the secret can't be read again after its time to live, the kept one is used this long before the next try.
 const STALE_GRACE: Duration = Duration::from_secs(60);
 
+/// What every credential looks like; goes after "is not".
+pub(crate) const CREDENTIAL_FORM: &str = "printable ASCII without spaces";
+
+/// Whether `text` can stand in an `Authorization` header (a pasted `Bearer …` or typographic quotes can't be meant).
+pub(crate) fn can_be_credential(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 /// Where the credentials are.
 #[derive(Debug, Clone, Default)]
 pub struct SecretsConfig {
@@ -220,6 +228,9 @@ impl Secret {
                 &self.secrets_id,
                 &format!("is not filled in: BLOCKED: suspicious default value for {name}"),
             )),
+            Some(Value::String(text)) if !can_be_credential(text.trim()) => {
+                Err(unavailable(&self.secrets_id, &format!("holds something else than {CREDENTIAL_FORM} under {name}")))
+            }
             Some(Value::String(text)) => Ok(Some(SecretString::from(text.trim()))),
             Some(_) => Err(unavailable(&self.secrets_id, &format!("holds something else than text under {name}"))),
         }

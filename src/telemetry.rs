@@ -134,14 +134,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
-        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+        event.record(&mut fields);
+        // From the innermost span outwards: what is nearer to the event counts.
+        for span in context.event_scope(event).into_iter().flatten() {
             if let Some(of_span) = span.extensions().get::<Fields>() {
                 for (name, value) in &of_span.0 {
-                    fields.put(name.clone(), value.clone());
+                    fields.put_if_new(name.clone(), value.clone());
                 }
             }
         }
-        event.record(&mut fields);
         let level = event.metadata().level();
         if self.style == Style::Text && *level == Level::ERROR && fields.take("class").is_some() {
             // A failed run: the command line shows it with its report.
@@ -193,19 +194,19 @@ fn text_line(timestamp: &str, level: &Level, message: &str, fields: &Fields) -> 
 }
 
 impl Fields {
-    /// Adds a field; one of the same name further out is replaced, a name of ours is not overwritten.
+    /// Sets a field; a later value of the same name replaces it.
     fn put(&mut self, name: Cow<'static, str>, value: Value) {
-        let name = match &*name {
-            "requestId" => "request_id".into(),
-            "xrayTraceId" => "xray_trace_id".into(),
-            "tenantId" => "tenant_id".into(),
-            "timestamp" => "field_timestamp".into(),
-            "level" => "field_level".into(),
-            _ => name,
-        };
+        let name = line_name(name);
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
             None => self.0.push((name, value)),
+        }
+    }
+
+    /// Sets a field unless it is set.
+    fn put_if_new(&mut self, name: Cow<'static, str>, value: Value) {
+        if self.0.iter().all(|(known, _)| *known != name) {
+            self.0.push((name, value));
         }
     }
 
@@ -217,6 +218,18 @@ impl Fields {
     fn put_text(&mut self, field: &Field, text: &str) {
         let cut = text.floor_char_boundary(LONGEST_FIELD_BYTES);
         self.put(field.name().into(), text[..cut].into());
+    }
+}
+
+/// A field's name in lines: the runtime's names as ours are written, and never one that the line itself has.
+fn line_name(name: Cow<'static, str>) -> Cow<'static, str> {
+    match &*name {
+        "requestId" => "request_id".into(),
+        "xrayTraceId" => "xray_trace_id".into(),
+        "tenantId" => "tenant_id".into(),
+        "timestamp" => "field_timestamp".into(),
+        "level" => "field_level".into(),
+        _ => name,
     }
 }
 

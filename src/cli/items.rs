@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use super::render::{grouped, minute, new_table, right};
 use crate::report::Report;
 
+/// Widest line of a cell that holds text for people.
+const CELL_WIDTH: usize = 90;
 /// Keys that come first among the columns of a table by keys, in this order; the rest follow by name.
 const FIRST_KEYS: [&str; 4] = ["dependency", "table", "database", "ok"];
 
@@ -27,12 +29,18 @@ fn status_table(items: &[Value]) -> String {
     for item in items {
         let lag = item["lag_seconds"].as_i64().map_or_else(|| "-".to_owned(), duration);
         let sources = item["data_sources"].as_array().map_or(&[][..], Vec::as_slice);
-        let unfinished = sources.iter().any(|source| !source["resume"].is_null());
+        let unfinished = match sources {
+            [] => "-",
+            sources if sources.iter().any(|source| !source["resume"].is_null()) => "yes",
+            _ => "no",
+        };
+        let synced_through =
+            item["error"]["class"].as_str().map_or_else(|| time(&item["synced_through"]), str::to_owned);
         table.add_row([
             Cell::new(cell_text(&item["database"])),
-            Cell::new(time(&item["synced_through"])),
+            Cell::new(synced_through),
             right(lag),
-            Cell::new(if unfinished { "yes" } else { "no" }),
+            Cell::new(unfinished),
             Cell::new(lease(item)),
             Cell::new(last_run(&item["last_run"])),
         ]);
@@ -98,7 +106,8 @@ fn table_by_keys(items: &[Value]) -> String {
     for object in objects {
         table.add_row(keys.iter().map(|name| {
             let value = object.get(*name).unwrap_or(&Value::Null);
-            if value.is_number() { right(cell_text(value)) } else { Cell::new(cell_text(value)) }
+            let text = wrapped(&cell_text(value));
+            if value.is_number() { right(text) } else { Cell::new(text) }
         }));
     }
     table.trim_fmt()
@@ -117,6 +126,21 @@ fn cell_text(value: &Value) -> String {
             object.iter().map(|(name, value)| format!("{name} {}", cell_text(value))).collect::<Vec<_>>().join(", ")
         }
     }
+}
+
+/// The text with line feeds between words, so that no line is wider than a cell (a longer word stays whole).
+fn wrapped(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= CELL_WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
 }
 
 fn time(value: &Value) -> String {
@@ -149,7 +173,20 @@ mod tests {
             json!({"dependency": "databricks", "ok": false, "class": "DatabricksForbidden", "detail": "answered 403",
                    "missing": ["a", "b"], "milliseconds": 1234}),
         ];
-        insta::assert_snapshot!(shown("health", items), @"");
+        insta::assert_snapshot!(shown("health", items), @r"
+         dependency  ok   detail                 class                milliseconds  missing
+        ────────────────────────────────────────────────────────────────────────────────────
+         notion      yes  the token is accepted  -                    -             -
+         databricks  no   answered 403           DatabricksForbidden         1,234  a
+                                                                                    b
+        ");
+    }
+
+    #[test]
+    fn a_long_text_is_wrapped_between_words() {
+        let text = "a reason of some length ".repeat(20);
+        assert!(wrapped(&text).lines().all(|line| line.chars().count() <= CELL_WIDTH));
+        assert_eq!(wrapped(&text).replace('\n', " "), text);
     }
 
     #[test]
@@ -163,7 +200,13 @@ mod tests {
         let fresh =
             json!({"database": "risks", "synced_through": null, "data_sources": [], "lease": null, "last_run": null});
         let no_table = json!({"database": "actions", "error": {"class": "TableMissing", "message": "x"}});
-        insta::assert_snapshot!(shown("status", vec![running, fresh, no_table]), @"");
+        insta::assert_snapshot!(shown("status", vec![running, fresh, no_table]), @r"
+         database  synced through     lag    unfinished  lease                                         last run
+        ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+         projects  2026-11-22 14:58Z  2m 5s  yes         held until 2026-11-22T15:01:00Z by run run-1  sync failed 2h 1m ago (NotionForbidden)
+         risks     -                      -  -           free                                          -
+         actions   TableMissing           -  -           -                                             -
+        ");
     }
 
     #[test]
@@ -174,6 +217,12 @@ mod tests {
             json!({"database": "projects", "database_id": "database-id", "data_sources": [source("2025"), source("2026")]}),
             json!({"database": "risks", "database_id": "database-id", "error": {"class": "SourceAccessLost"}}),
         ];
-        insta::assert_snapshot!(shown("list-databases", items), @"");
+        insta::assert_snapshot!(shown("list-databases", items), @r"
+         database  database id  data source       data source id  synced through
+        ────────────────────────────────────────────────────────────────────────────
+         projects  database-id  2025              source-id       2026-11-22 14:58Z
+                                2026              source-id       2026-11-22 14:58Z
+         risks     database-id  SourceAccessLost
+        ");
     }
 }

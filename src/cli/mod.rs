@@ -73,7 +73,9 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
     tokio::select! {
         code = work => code,
         Ok(()) = tokio::signal::ctrl_c() => {
-            (outputs.standard_error)("interrupted; what was merged stays, run the same command again to go on");
+            (outputs.standard_error)(
+                "interrupted; what was merged stays. Run the same command again to go on, in a minute: the lease ends by itself",
+            );
             INTERRUPTED
         }
     }

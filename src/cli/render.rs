@@ -110,10 +110,7 @@ fn remarks(report: &Report) -> Vec<String> {
     if report.outcome == Outcome::Partial {
         let wait =
             report.retry_after_seconds.map_or_else(String::new, |seconds| format!(", in {seconds} s at the earliest"));
-        remarks.push(format!("{subject}: partial; the next run goes on from the stored position{wait}"));
-    }
-    if report.outcome == Outcome::Skipped {
-        remarks.push(format!("{subject}: skipped; another run holds its lease"));
+        remarks.push(format!("{subject}: partial; run again to go on{wait}"));
     }
     if let Some(error) = &report.error {
         remarks.push(format!("error: {subject}: {}: {} (run {})", error.class, error.message, report.run_id));
@@ -202,7 +199,7 @@ mod tests {
          projects      partial                    0         0        0          0        0         0           0   0.0 s  -
          risks         failed                     0         0        0          0        0         0           0   0.0 s  -
         warning: budget_lines / Lines 2025: the cache is down
-        projects: partial; the next run goes on from the stored position, in 40 s at the earliest
+        projects: partial; run again to go on, in 40 s at the earliest
         error: risks: NotionUnauthorized: Notion answered 401. Put a valid Notion token into the secret (or NOTION_API_KEY). (run RUN)
         ");
     }

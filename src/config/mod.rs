@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::ids::{Database, DatabaseId, DatabaseName};
 use crate::notion::NotionConfig;
 use crate::retry::RetryPolicy;
-use crate::secrets::SecretsConfig;
+use crate::secrets::{CREDENTIAL_FORM, SecretsConfig, can_be_credential};
 use crate::sync::SyncConfig;
 
 /// Longest time for one exchange with Notion, whose own limit is 60 s (facts/notion §4.4: at least 65 s).
@@ -112,7 +112,12 @@ fn read_secrets(reader: &mut Reader<'_>) -> SecretsConfig {
         (false, false, true) if all_must_be_here => reader.missing("DATABRICKS_CLIENT_ID", ""),
         _ => {}
     }
-    let mut credential = |name: &str| reader.optional(name).map(SecretString::from);
+    let mut credential = |name: &str| {
+        let text = reader.optional(name)?;
+        reader.read(name, text, |text| {
+            if can_be_credential(text) { Ok(SecretString::from(text)) } else { Err(CREDENTIAL_FORM.to_owned()) }
+        })
+    };
     SecretsConfig {
         secrets_id,
         notion_api_key: credential("NOTION_API_KEY"),

@@ -178,6 +178,14 @@ fn the_warehouse_is_named_by_path_or_id() {
 }
 
 #[test]
+fn what_can_not_stand_in_a_header_is_no_credential_and_is_not_repeated() {
+    assert_eq!(
+        problems(&[("NOTION_API_KEY", "Bearer ntn_planted-notion-secret")]),
+        ["BLOCKED: invalid value for NOTION_API_KEY: its value is not printable ASCII without spaces"]
+    );
+}
+
+#[test]
 fn an_address_with_a_password_is_not_repeated() {
     let found = problems(&[("DATABRICKS_HOST", "https://me:planted-client-secret@host")]);
     assert_eq!(
@@ -248,6 +256,6 @@ fn the_example_names_real_variables_and_is_refused_until_it_is_filled_in() {
     }
     let copied = Variables::default().with_file(std::path::Path::new(".env.example")).unwrap();
     let failure = Config::from_variables(&copied).unwrap_err().to_string();
-    assert_eq!(failure.lines().count(), 11, "{failure}");
+    assert_eq!(failure.lines().count(), 10, "{failure}");
     assert!(failure.lines().all(|line| line.starts_with("BLOCKED: suspicious default value for ")), "{failure}");
 }

@@ -66,7 +66,16 @@ impl Tokens {
     /// The token in force.
     pub(super) async fn current(&self, endpoint: &TokenEndpoint<'_>, run: &Run) -> Result<Token, DatabricksError> {
         let credentials = self.secrets.current().await.map_err(DatabricksError::Credentials)?;
-        self.for_credentials(credentials, endpoint, run).await
+        let generation = credentials.generation;
+        let refused = match self.for_credentials(credentials, endpoint, run).await {
+            Err(error) if error.is_refusal() => error,
+            settled => return settled,
+        };
+        // The client secret itself was refused: it may have been rotated.
+        match self.secrets.reread(generation).await.map_err(DatabricksError::Credentials)? {
+            Some(newer) => self.for_credentials(newer, endpoint, run).await,
+            None => Err(refused),
+        }
     }
 
     /// After `refused` was refused: another token, or `None` when there is nothing new to try.

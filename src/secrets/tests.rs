@@ -197,6 +197,8 @@ async fn what_is_wrong_with_a_secret_is_said_without_repeating_it() {
     assert!(not_an_object.contains("secret notion-sync/dev is JSON but no object"), "{not_an_object}");
     let number = failure(&json!({"NOTION_API_KEY": 7, "DATABRICKS_TOKEN": "planted"})).await;
     assert!(number.contains("something else than text under NOTION_API_KEY"), "{number}");
+    let pasted = failure(&json!({"NOTION_API_KEY": "Bearer planted", "DATABRICKS_TOKEN": "planted"})).await;
+    assert!(pasted.contains("something else than printable ASCII without spaces under NOTION_API_KEY"), "{pasted}");
     let missing = failure(&json!({"NOTION_API_KEY": "planted", "DATABRICKS_TOKEN": " "})).await;
     assert!(missing.contains("has no DATABRICKS_TOKEN (or DATABRICKS_CLIENT_ID and"), "{missing}");
     let half = failure(&json!({"NOTION_API_KEY": "planted", "DATABRICKS_CLIENT_ID": "planted"})).await;
@@ -232,4 +234,21 @@ async fn a_refusal_by_secrets_manager_is_brief_and_has_the_request_id() {
         "secret notion-sync/dev can't be read: service error ResourceNotFoundException: Secrets Manager can't find the \
          specified secret. (request id request-7) (no such secret, or it has no value yet)"
     );
+}
+
+#[tokio::test]
+async fn at_the_highest_verbosity_no_log_line_shows_a_secret() {
+    let (lines, sink) = crate::telemetry::tests::capture();
+    let level = crate::telemetry::command_line_level(u8::MAX);
+    let subscriber = crate::telemetry::subscriber(crate::telemetry::Style::Json, level, sink);
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let manager = Manager::holding(&both("ntn_planted", "dapi-planted")).await;
+    let secrets = manager.secrets(in_manager(), Duration::ZERO).await;
+    let credentials = secrets.current().await.unwrap();
+    manager.set_answer(400, &json!({"__type": "AccessDeniedException", "message": "not allowed"}));
+    secrets.current().await.unwrap();
+    tracing::trace!(?credentials, ?secrets, "everything we have");
+    let text = lines.lock().unwrap().join("\n");
+    assert!(text.contains("the secret can't be read again") && text.contains("everything we have"), "{text}");
+    assert!(!text.contains("planted"), "{text}");
 }

@@ -4,25 +4,21 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::info;
 
-use super::batch::{Batcher, Position, STATEMENT_OVERHEAD_BYTES};
-use super::hydrate::hydrate;
-use super::merge::{Merger, too_large};
-use super::plan::{Plan, plan};
-use super::row::row;
-use super::settle::{Noted, Settled};
+use super::plan::plan;
+use super::source::SourceWalk;
 use super::sweep;
-use super::walk::{WalkedPage, Walker};
 use super::{Stop, SyncConfig};
 use crate::clock::Clock;
-use crate::databricks::{self, MAX_BODY_BYTES};
+use crate::databricks;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database};
-use crate::notion::{self, DataSourceRef, Partition};
-use crate::progress::ProgressEvent;
-use crate::report::{DataSourceReport, Mode, Outcome, Report, Totals};
+use crate::notion::{self, DataSourceRef};
+use crate::report::{Outcome, Report};
 use crate::run::Run;
-use crate::warehouse::{EncodedRow, WatermarkRow};
-use crate::watermark::{RecentRows, Resume, Stored, Stretch, Watermark, Watermarks};
+use crate::watermark::{Watermark, Watermarks};
+
+/// How far this machine's clock may be ahead of Notion's before it is told.
+const NOTABLE_CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the sync of a database works with.
 #[derive(Debug)]
@@ -74,20 +70,12 @@ impl NotionClock {
     }
 }
 
-/// How far this machine's clock may be ahead of Notion's before it is told.
-const NOTABLE_CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(60);
-
-/// What a data source's sync is given.
+/// What the sync of one data source is given.
 #[derive(Clone, Copy)]
-struct SourceWanted {
+struct Given {
     wanted: Wanted,
     notion_clock: NotionClock,
     is_cache_usable: bool,
-}
-
-/// What one data source's walk came to.
-struct Walked {
-    sweep_wanted: bool,
 }
 
 impl Engine<'_> {
@@ -106,21 +94,20 @@ impl Engine<'_> {
         let Sources { sources, notion_clock } = self.sources().await?;
         let ahead = self.run.clock.now().duration_since(notion_clock.now(&self.run.clock));
         if ahead > NOTABLE_CLOCK_ERROR {
-            report
-                .warnings
-                .push(format!("this machine's clock is {} s ahead of Notion's; Notion's counts", ahead.as_secs()));
+            let warning = format!("this machine's clock is {} s ahead of Notion's; Notion's counts", ahead.as_secs());
+            report.warnings.push(warning);
         }
         let ids: Vec<DataSourceId> = sources.iter().map(|source| source.id).collect();
         let loaded = self.watermarks.load(self.database, &ids, self.run).await?;
         report.warnings.extend(loaded.warnings);
         let mut first_failure = None;
-        let mut sweep_wanted = false;
+        let mut is_sweep_owed = false;
         for source in &sources {
             let watermark =
                 loaded.watermarks.get(&source.id).cloned().unwrap_or_else(|| Watermark::none(self.database, source.id));
-            let source_wanted = SourceWanted { wanted, notion_clock, is_cache_usable: loaded.is_cache_usable };
-            match self.sync_source(source, watermark, source_wanted, report).await {
-                Ok(walked) => sweep_wanted |= walked.sweep_wanted,
+            let given = Given { wanted, notion_clock, is_cache_usable: loaded.is_cache_usable };
+            match self.sync_source(source, watermark, given, report).await {
+                Ok(is_owed) => is_sweep_owed |= is_owed,
                 Err(Stop::DeadlineNear { retry_after }) => near_deadline(report, retry_after),
                 Err(Stop::Failed(failure)) => {
                     first_failure.get_or_insert(failure);
@@ -130,8 +117,8 @@ impl Engine<'_> {
         if let Some(failure) = first_failure {
             return Err(failure.into());
         }
-        if sweep_wanted && report.outcome == Outcome::Complete {
-            self.sweep_after_walk(&sources, wanted.allow_removals, report).await?;
+        if is_sweep_owed && report.outcome == Outcome::Complete {
+            sweep::sweep(self, &sources, wanted.allow_removals, report).await?;
         }
         Ok(())
     }
@@ -159,17 +146,16 @@ impl Engine<'_> {
     }
 
     /// One data source: the planned walk, and after one that went on from a stored position the edits made in between.
+    /// `true` = a sweep is owed.
     async fn sync_source(
         &self,
         source: &DataSourceRef,
         mut watermark: Watermark,
-        SourceWanted { wanted, notion_clock, is_cache_usable }: SourceWanted,
+        Given { wanted, notion_clock, is_cache_usable }: Given,
         report: &mut Report,
-    ) -> Result<Walked, Stop> {
+    ) -> Result<bool, Stop> {
         let mut walk = SourceWalk::begin(self, source, &watermark, is_cache_usable);
-        let mut sweep_wanted = false;
-        let mut full_refresh = wanted.full_refresh;
-        let mut restart = wanted.restart;
+        let (mut full_refresh, mut restart) = (wanted.full_refresh, wanted.restart);
         let result = loop {
             // A clock that runs ahead would carry the watermark past edits that are still to come.
             let now = notion_clock.now(&self.run.clock);
@@ -180,57 +166,14 @@ impl Engine<'_> {
             walk.note_plan(&planned);
             info!(data_source = %source.id, mode = ?planned.mode, edited_since = ?planned.edited_since,
                   is_resumed = planned.is_resumed, "walking");
-            let walked = walk.carry_out(&planned, &mut watermark).await;
-            if walked.is_ok() {
-                sweep_wanted |= planned.sweep;
-                if planned.is_resumed {
-                    (full_refresh, restart) = (false, false);
-                    continue;
-                }
+            match walk.carry_out(&planned, &mut watermark).await {
+                // What it owes, a sweep, stands in the watermark: the plan of the catch-up takes it over.
+                Ok(()) if planned.is_resumed => (full_refresh, restart) = (false, false),
+                walked => break walked.map(|()| planned.sweep),
             }
-            break walked;
         };
         report.add_source(walk.into_report(&watermark));
-        result.map(|()| Walked { sweep_wanted })
-    }
-
-    async fn sweep_after_walk(
-        &self,
-        sources: &[DataSourceRef],
-        allow_removals: bool,
-        report: &mut Report,
-    ) -> Result<(), Stop> {
-        match sweep::sweep(self, sources, allow_removals, report).await {
-            Err(Stop::DeadlineNear { retry_after }) => {
-                near_deadline(report, retry_after);
-                let pending = Resume::pending_sweep(self.run.clock.now());
-                for source in &mut report.data_sources {
-                    source.resume = serde_json::to_value(&pending).ok();
-                }
-                Ok(())
-            }
-            Err(Stop::Failed(failure)) => {
-                if failure.class() == FailureClass::RemovalShareExceeded {
-                    self.drop_pending_sweep(sources, report).await?;
-                }
-                Err(failure.into())
-            }
-            done => done,
-        }
-    }
-
-    /// The guard refused: a person decides. Until then incremental runs go on without asking again.
-    async fn drop_pending_sweep(&self, sources: &[DataSourceRef], report: &mut Report) -> Result<(), Stop> {
-        let run = self.run.with_deadline(self.run.deadline.for_storing());
-        let ids: Vec<DataSourceId> = sources.iter().map(|source| source.id).collect();
-        let loaded = self.watermarks.load(self.database, &ids, &run).await?;
-        for mut watermark in
-            loaded.watermarks.into_values().filter(|watermark| sweep::owes_only_a_sweep(&watermark.row))
-        {
-            watermark.row.resume = None;
-            self.watermarks.store(&watermark, &[], &run, &mut report.warnings).await?;
-        }
-        Ok(())
+        result
     }
 
     /// Finds and repairs what no query shows.
@@ -264,326 +207,4 @@ pub(super) fn near_deadline(report: &mut Report, retry_after: Option<std::time::
     if let Some(wait) = retry_after {
         report.retry_after_seconds = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
     }
-}
-
-/// The walks of one data source within one run, and what they did.
-struct SourceWalk<'a> {
-    engine: &'a Engine<'a>,
-    source: DataSourceRef,
-    is_cache_usable: bool,
-    totals_before: Totals,
-    totals: Totals,
-    mode: Mode,
-    window: Option<crate::report::Window>,
-    watermark_before: Option<Timestamp>,
-    resume: Option<Resume>,
-    warnings: Vec<String>,
-    /// The cache's row, as long as the cache remembers rows that this run may be about to overwrite.
-    remembering: Option<WatermarkRow>,
-}
-
-/// How a walk over all stretches of a plan ended.
-struct Progressed {
-    position: Position,
-    stopped: Option<Stop>,
-    latest_edit: Option<Timestamp>,
-}
-
-impl<'a> SourceWalk<'a> {
-    fn begin(engine: &'a Engine<'a>, source: &DataSourceRef, watermark: &Watermark, is_cache_usable: bool) -> Self {
-        Self {
-            engine,
-            source: source.clone(),
-            is_cache_usable,
-            totals_before: engine.run.meter.totals(),
-            totals: Totals::default(),
-            mode: Mode::Incremental,
-            window: None,
-            watermark_before: watermark.row.synced_through,
-            resume: None,
-            warnings: Vec::new(),
-            remembering: None,
-        }
-    }
-
-    fn note_plan(&mut self, planned: &Plan) {
-        if self.window.is_none() || planned.mode == Mode::FullRefresh {
-            self.mode = planned.mode;
-        }
-        let window = planned.window();
-        let edited_since = self.window.map_or(window.edited_since, |first| first.edited_since);
-        self.window = Some(crate::report::Window { edited_since, ..window });
-    }
-
-    /// Walks a plan to its end and advances the watermark, or stores where the next run goes on.
-    async fn carry_out(&mut self, planned: &Plan, watermark: &mut Watermark) -> Result<(), Stop> {
-        let known = if planned.mode == Mode::Incremental { watermark.recent.clone() } else { RecentRows::new() };
-        self.remembering = (!watermark.recent.is_empty()).then(|| watermark.row.clone());
-        if planned.mode == Mode::FullRefresh {
-            self.forget_recent_rows().await;
-        }
-        let mut settled = Settled::new(known, planned.target);
-        let mut merger = Merger::new(self.engine.databricks.clone(), self.engine.run);
-        let progressed = self.walk_stretches(planned, &mut settled, &mut merger).await?;
-        self.take_written(&mut merger);
-        watermark.row.last_edited_time = watermark.row.last_edited_time.max(progressed.latest_edit);
-        match progressed.stopped {
-            None => self.advance(planned, watermark, settled, &merger).await,
-            Some(stop) => {
-                self.store_position(planned, watermark, settled, &merger, progressed.position).await?;
-                Err(stop)
-            }
-        }
-    }
-
-    async fn walk_stretches(
-        &mut self,
-        planned: &Plan,
-        settled: &mut Settled,
-        merger: &mut Merger,
-    ) -> Result<Progressed, Stop> {
-        let mut batcher = Batcher::new(self.engine.config.merge_batch_bytes.min(MAX_BODY_BYTES));
-        let mut latest_edit = None;
-        let mut stopped = None;
-        for (index, stretch) in planned.stretches.iter().enumerate() {
-            let walk =
-                self.walk_stretch(index, stretch, planned, settled, merger, &mut batcher, &mut latest_edit).await;
-            match walk {
-                Ok(()) => batcher.reached(Position { stretch: index + 1, created_from: None }),
-                Err(near @ Stop::DeadlineNear { .. }) => {
-                    stopped = Some(near);
-                    break;
-                }
-                Err(failed) => {
-                    self.abandon(merger).await;
-                    return Err(failed);
-                }
-            }
-        }
-        // What was read is written, also at the deadline: a run that only ever reads would never get on.
-        let flushed = match batcher.finish() {
-            Some(batch) => merger.send(batch).await,
-            None => Ok(()),
-        };
-        let flushed = match flushed {
-            Ok(()) => merger.settle().await,
-            early => early,
-        };
-        match flushed {
-            Ok(()) => Ok(Progressed { position: batcher.position(), stopped, latest_edit }),
-            Err(near @ Stop::DeadlineNear { .. }) => {
-                Ok(Progressed { position: merger.committed, stopped: Some(stopped.unwrap_or(near)), latest_edit })
-            }
-            Err(failed) => Err(failed),
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the state of one walk, owned by its caller")]
-    async fn walk_stretch(
-        &mut self,
-        index: usize,
-        stretch: &Stretch,
-        planned: &Plan,
-        settled: &mut Settled,
-        merger: &mut Merger,
-        batcher: &mut Batcher,
-        latest_edit: &mut Option<Timestamp>,
-    ) -> Result<(), Stop> {
-        let engine = self.engine;
-        let mut walker = Walker::new(engine.notion, self.source.id, stretch.clone(), planned.edited_since, false);
-        loop {
-            let page = walker.next_page(engine.run).await;
-            self.warnings.extend(walker.take_warnings());
-            let Some(page) = page? else { return Ok(()) };
-            let position = Position { stretch: index, created_from: page.position };
-            self.totals.pages_read += page.new_rows as u64;
-            engine
-                .run
-                .progress
-                .tell(&ProgressEvent::PagesRead { data_source_id: self.source.id, pages_read: self.totals.pages_read });
-            self.take_rows(page, walker.partition(), settled, merger, batcher, latest_edit).await?;
-            batcher.reached(position);
-        }
-    }
-
-    async fn take_rows(
-        &mut self,
-        page: WalkedPage,
-        partition: Partition,
-        settled: &mut Settled,
-        merger: &mut Merger,
-        batcher: &mut Batcher,
-        latest_edit: &mut Option<Timestamp>,
-    ) -> Result<(), Stop> {
-        let engine = self.engine;
-        for page_row in page.rows {
-            let hydration = hydrate(engine.notion, &page_row, engine.run).await?;
-            self.warnings.extend(hydration.warnings);
-            self.totals.pages_hydrated += u64::from(hydration.properties.is_some());
-            *latest_edit = (*latest_edit).max(Some(page_row.last_edited_time));
-            let is_archived = page_row.is_archived.unwrap_or(partition == Partition::Archived);
-            let row = row(page_row, engine.database, self.source.id, is_archived, hydration.properties)?;
-            match settled.note(&row) {
-                Noted::Known => {
-                    self.totals.pages_unchanged += 1;
-                    continue;
-                }
-                Noted::Overwrites => self.forget_recent_rows().await,
-                Noted::New => {}
-            }
-            let encoded = EncodedRow::encode(&row)?;
-            let bytes = encoded.body_bytes + STATEMENT_OVERHEAD_BYTES;
-            if bytes > MAX_BODY_BYTES {
-                return Err(too_large(std::slice::from_ref(&encoded), bytes, "it is too large").into());
-            }
-            if let Some(batch) = batcher.push(encoded) {
-                merger.send(batch).await?;
-                self.tell_merged(merger);
-                if let Some(limit) = merger.written.smaller_limit_bytes {
-                    batcher.shrink(limit);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The table is about to hold another version of a row than the cache remembers. Should this run end before it can say
-    /// so, the next one must not take the old version for known, if that is what Notion shows then: so the cache forgets
-    /// first.
-    async fn forget_recent_rows(&mut self) {
-        if let Some(row) = self.remembering.take() {
-            let forgetful = Watermark { row, recent: RecentRows::new() };
-            self.engine.watermarks.store_in_cache(&forgetful, self.engine.run, &mut self.warnings).await;
-        }
-    }
-
-    /// A failed run leaves no MERGE behind unattended; its own failure comes second to the one at hand.
-    async fn abandon(&mut self, merger: &mut Merger) {
-        if let Err(Stop::Failed(failure)) = merger.settle().await {
-            self.warnings.push(format!("the MERGE under way failed as well: {}", failure.describe()));
-        }
-        self.take_written(merger);
-    }
-
-    fn tell_merged(&self, merger: &Merger) {
-        self.engine
-            .run
-            .progress
-            .tell(&ProgressEvent::BatchMerged { data_source_id: self.source.id, pages_merged: merger.rows_sent });
-    }
-
-    fn take_written(&mut self, merger: &mut Merger) {
-        let written = std::mem::take(&mut merger.written);
-        self.totals.pages_inserted += written.inserted;
-        self.totals.pages_updated += written.updated;
-        self.totals.pages_unchanged += written.unchanged;
-        self.warnings.extend(written.warnings);
-        self.tell_merged(merger);
-    }
-
-    /// Everything is walked and committed: prove it, then move the truth, then the cache. A run that wrote nothing moves
-    /// the cache alone.
-    async fn advance(
-        &mut self,
-        planned: &Plan,
-        watermark: &mut Watermark,
-        settled: Settled,
-        merger: &Merger,
-    ) -> Result<(), Stop> {
-        let run = self.engine.run.with_deadline(self.engine.run.deadline.for_storing());
-        let is_full = planned.mode == Mode::FullRefresh;
-        let owed_sweep = planned.sweep.then(|| Resume::pending_sweep(planned.started_at));
-        let next = Watermark {
-            row: WatermarkRow {
-                synced_through: Some(planned.target),
-                // Cleared by the sweep itself: whatever ends this run before that, the next one does it.
-                resume: owed_sweep.map(|resume| resume.to_text()).transpose()?,
-                last_full_refresh_at: if is_full { Some(run.clock.now()) } else { watermark.row.last_full_refresh_at },
-                ..watermark.row.clone()
-            },
-            recent: settled.into_remembered(),
-        };
-        // A position that the truth may hold must be cleared there too.
-        let wrote_nothing = merger.sent.is_empty() && !is_full && watermark.row.resume.is_none();
-        if wrote_nothing && self.is_cache_usable {
-            self.engine.watermarks.store_in_cache(&next, &run, &mut self.warnings).await;
-        } else {
-            let stored = self.engine.watermarks.store(&next, &merger.sent.keys(), &run, &mut self.warnings).await;
-            if stored? == Stored::AlreadyFurther {
-                self.warnings
-                    .push("another run was faster: the stored watermark is later and was left alone".to_owned());
-            }
-        }
-        *watermark = next;
-        self.resume = None;
-        Ok(())
-    }
-
-    /// The deadline is near: what is committed is proven and the position after it stored; the watermark stays.
-    async fn store_position(
-        &mut self,
-        planned: &Plan,
-        watermark: &mut Watermark,
-        settled: Settled,
-        merger: &Merger,
-        position: Position,
-    ) -> Result<(), Stop> {
-        if position == Position::START && merger.sent.is_empty() {
-            self.resume = watermark.row.resume.as_deref().map(Resume::parse).transpose()?;
-            return Ok(());
-        }
-        let run = self.engine.run.with_deadline(self.engine.run.deadline.for_storing());
-        let rest = remaining(&planned.stretches, position);
-        let resume = Resume::new(planned.edited_since, planned.started_at, rest, planned.sweep);
-        watermark.row.resume = Some(resume.to_text()?);
-        watermark.recent = settled.into_still_known();
-        self.resume = Some(resume);
-        if merger.sent.is_empty() && self.is_cache_usable {
-            self.engine.watermarks.store_in_cache(watermark, &run, &mut self.warnings).await;
-            return Ok(());
-        }
-        let keys = merger.sent.keys();
-        match self.engine.watermarks.store(watermark, &keys, &run, &mut self.warnings).await {
-            Ok(_) => Ok(()),
-            Err(failure) if failure.class() == FailureClass::DeadlineExceeded => {
-                self.resume = None;
-                self.warnings
-                    .push("there was no time left to store the position; the next run repeats this one".to_owned());
-                Ok(())
-            }
-            Err(failure) => Err(failure.into()),
-        }
-    }
-
-    fn into_report(self, watermark: &Watermark) -> DataSourceReport {
-        let spent = self.engine.run.meter.totals();
-        let before = self.totals_before;
-        DataSourceReport {
-            data_source_id: self.source.id,
-            name: self.source.name,
-            mode: self.mode,
-            totals: Totals {
-                requests: spent.requests - before.requests,
-                retries: spent.retries - before.retries,
-                rate_limit_waits: spent.rate_limit_waits - before.rate_limit_waits,
-                statements: spent.statements - before.statements,
-                bytes: spent.bytes - before.bytes,
-                ..self.totals
-            },
-            window: self.window,
-            watermark_before: self.watermark_before,
-            watermark_after: watermark.row.synced_through,
-            resume: self.resume.and_then(|resume| serde_json::to_value(resume).ok()),
-            warnings: self.warnings,
-        }
-    }
-}
-
-/// The stretches that are left when the walk has come to `position`.
-fn remaining(stretches: &[Stretch], position: Position) -> Vec<Stretch> {
-    let mut rest: Vec<Stretch> = stretches.iter().skip(position.stretch).cloned().collect();
-    if let (Some(first), Some(created_from)) = (rest.first_mut(), position.created_from) {
-        first.created_from = Some(created_from);
-    }
-    rest
 }

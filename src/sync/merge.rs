@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tokio::time::Instant;
+use tracing::{Instrument, info, warn};
 
 use super::Stop;
 use super::batch::{Batch, Position};
@@ -22,9 +23,11 @@ pub(super) struct Written {
     pub(super) warnings: Vec<String>,
     /// The server refused a body: batches must stay below this.
     pub(super) smaller_limit_bytes: Option<usize>,
+    /// How long it took.
+    took: Duration,
 }
 
-/// A MERGE under way: what it will have written, and the position it justifies.
+/// A MERGE under way: the rows it will have written, and the position it justifies.
 #[derive(Debug)]
 struct InFlight {
     merge: JoinHandle<Result<Written, Stop>>,
@@ -48,6 +51,8 @@ pub(super) struct Merger {
     /// Everything up to here is committed.
     pub(super) committed: Position,
     pub(super) written: Written,
+    /// How long the slowest MERGE took: whether another one fits into the time left.
+    slowest: Duration,
 }
 
 impl Merger {
@@ -65,7 +70,13 @@ impl Merger {
             rows_sent: 0,
             committed: Position::START,
             written: Written::default(),
+            slowest: Duration::ZERO,
         }
+    }
+
+    /// Whether a MERGE as slow as the slowest so far would end in time, and leave as much again for the position.
+    pub(super) fn has_time_for_one_more(&self) -> bool {
+        self.run.deadline.left().is_none_or(|left| left > self.slowest * 3)
     }
 
     /// Waits for the MERGE under way and begins the next one.
@@ -75,7 +86,9 @@ impl Merger {
         let keys = batch.rows.iter().map(key).collect();
         self.rows_sent += batch.rows.len() as u64;
         let (databricks, tables, run) = (self.databricks.clone(), self.tables.clone(), self.run.clone());
-        let merge = tokio::spawn(async move { merge_rows(&databricks, &tables, &run, batch.rows).await });
+        // A task of its own has no span unless it is given one: its lines belong to the run, too.
+        let merging = async move { merge_rows(&databricks, &tables, &run, batch.rows).await };
+        let merge = tokio::spawn(merging.in_current_span());
         self.in_flight = Some(InFlight { merge, keys, position: batch.position });
         Ok(())
     }
@@ -104,6 +117,7 @@ impl Merger {
         if written.smaller_limit_bytes.is_some() {
             self.written.smaller_limit_bytes = written.smaller_limit_bytes;
         }
+        self.slowest = self.slowest.max(written.took);
         for key in keys {
             self.sent.add(key);
         }
@@ -119,6 +133,7 @@ async fn merge_rows(
     run: &Run,
     rows: Vec<EncodedRow>,
 ) -> Result<Written, Stop> {
+    let began = Instant::now();
     let mut written = Written::default();
     let mut pending = vec![rows];
     while let Some(mut rows) = pending.pop() {
@@ -140,6 +155,7 @@ async fn merge_rows(
         }
         pending.extend(halves(rows, &error, &mut written)?);
     }
+    written.took = began.elapsed();
     Ok(written)
 }
 

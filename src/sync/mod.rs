@@ -1,10 +1,11 @@
 //! The sync of one database: walk, settle, merge, prove, advance, sweep.
 //!
 //! Each data source has its own watermark. [`plan`] turns it and the request into stretches to walk; [`walk`] reads them
-//! page by page and knows the position that is safe to go on from; [`row`] makes table rows of pages, [`hydrate`] fills
-//! what Notion cut, [`settle`] drops what the last run already wrote; [`batch`] collects; [`merge`] writes one batch while
-//! the next page is read; [`engine`] carries it out and advances the watermark only when both partitions were walked to
-//! their end, every MERGE is committed and the table was proven to hold every row sent. [`sweep`] finds what no query shows.
+//! page by page and knows the position that is safe to go on from; [`row`] makes table rows of pages, `hydrate` fills
+//! what Notion cut, [`settle`] drops what the last run already wrote; [`batch`] collects; `merge` writes one batch while
+//! the next page is read; [`engine`] and `source` carry it out and advance the watermark only when both partitions were
+//! walked to their end, every MERGE is committed and the table was proven to hold every row sent. `sweep` finds what no
+//! query shows.
 
 pub mod batch;
 pub mod engine;
@@ -13,6 +14,7 @@ mod merge;
 pub mod plan;
 pub mod row;
 pub mod settle;
+mod source;
 mod stop;
 mod sweep;
 pub mod walk;

@@ -62,8 +62,8 @@ impl Settled {
 
     /// What the next run may take as known when this one stops half-way.
     #[must_use]
-    pub fn into_still_known(self) -> RecentRows {
-        self.known
+    pub fn still_known(&self) -> RecentRows {
+        self.known.clone()
     }
 }
 

@@ -20,17 +20,26 @@
 //! | 504 kills the run | `cursor::a_504_or_503_that_lasts_halves_the_page_and_each_level_has_its_own_three_retries` |
 //! | success reported on partial data | `proof::success_reported_for_a_merge_that_wrote_nothing_fails_the_proof_and_the_watermark_stays`, `sync::a_partial_object_fails_the_run_names_the_page_and_advances_nothing` |
 //! | warehouse woken every 15 minutes for nothing | `sync::the_first_sync_brings_every_row_and_an_idle_run_sends_no_statement`, `sync::an_idle_run_asks_for_no_token` |
-//! | token expiry needs a redeploy | the stories of secrets and tokens (issue 3, item 10) |
+//! | token expiry needs a redeploy | `rotation::*`, `secrets::*` |
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what surprises a test fails it")]
+#![expect(clippy::large_futures, reason = "a test's world is large, and there is one of it")]
 
 mod support;
 
 mod cap;
+mod cli_process;
 mod cursor;
+mod docs;
+mod fuzz;
 mod hydrate;
+mod lambda_process;
 mod proof;
 mod resume;
+mod rotation;
 mod schema_upgrade;
 mod simulation;
 mod sweep;
 mod sync;
+mod tidy;
 mod watermark;

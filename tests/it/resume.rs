@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use notion_sync::action::{Action, SyncRequest};
 use notion_sync::clock::Deadline;
 use notion_sync::failure::FailureClass;
-use notion_sync::local::faults::{Answer, Fault, FaultProxy, Rule};
+use notion_sync::local::faults::{Answer, Fault, Rule};
 use notion_sync::local::notion::{NewRow, RowEdit};
 use notion_sync::report::{Mode, Outcome, Report};
 use serde_json::json;

@@ -344,3 +344,28 @@ fn a_date_in_the_future_is_known_and_wakes_nobody() {
         world.end().await;
     });
 }
+
+#[test]
+fn a_run_with_too_little_time_stores_its_position_in_mid_walk_and_the_next_ones_end_the_job() {
+    run_test(async {
+        let world =
+            World::builder().variable("BATCH_SIZE", "5").notion(|settings| settings.latency_ms = 250).build().await;
+        let rows = add_rows(&world, 200);
+        let deadline = || notion_sync::clock::Deadline::after(std::time::Duration::from_secs(6));
+        let mut positions = Vec::new();
+        loop {
+            assert!(positions.len() < 12, "each run gets on: {positions:?}");
+            let report = world.try_sync_within(deadline(), false).await;
+            assert!(report.error.is_none(), "{:?}", report.error);
+            if report.outcome == Outcome::Complete {
+                break;
+            }
+            positions.push(report.data_sources[0].resume.clone());
+            // Behind the position: the run that ends the job has it too.
+            world.edit(|workspace| workspace.edit_row(&rows[0], RowEdit::new().title("Edited in between")).unwrap());
+        }
+        assert!(positions.iter().flatten().count() > 0, "a position was stored: {positions:?}");
+        world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}

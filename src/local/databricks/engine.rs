@@ -1,34 +1,28 @@
-//! The SQL engine behind the endpoint: Sail as a child process, or any Spark Connect address.
+//! The SQL engine behind the endpoint: Sail as a child process with what it lacks bridged, or any Spark Connect address.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
-use spark_connect::{Expression, LiteralExpression, SparkError, SparkSession};
 use tokio::sync::{OwnedMutexGuard, watch};
-use tokio::time::interval;
 
 use super::bind::{Binding, Parameter, bind};
 use super::cells::{ResultSet, result_set, sql_type};
 use super::counts::{RowCounts, counts_since, newest_version};
 use super::error::StatementError;
-use super::rewrite::{Column, Namespace, Plan, TableName, add_columns_statement, location, plan};
-use super::sail::{Sail, SailSettings};
+use super::qualify::qualify;
+use super::rewrite::{Column, Namespace, Plan, TableName, add_columns_statement, full_name, location, plan};
+use super::sail::{Sail, SailSettings, tables_in};
+use super::session::{Call, Session};
 use super::shape::{StatementKind, written_table};
 use super::tokens::{closing, quoted_name, text_literal, tokens};
-
-/// An interrupt that comes before the engine knows the operation does nothing, so it is sent again.
-const INTERRUPT_EVERY: Duration = Duration::from_millis(200);
 
 /// The engine could not be started or reached.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The program did not start.
-    #[error("start {}", program.display())]
+    #[error("start {}: {source}", program.display())]
     Start {
         /// The program.
         program: PathBuf,
@@ -36,7 +30,7 @@ pub enum EngineError {
         source: io::Error,
     },
     /// The data directory can't be made or read.
-    #[error("data directory {}", path.display())]
+    #[error("data directory {}: {source}", path.display())]
     DataDirectory {
         /// The directory.
         path: PathBuf,
@@ -67,7 +61,7 @@ pub enum EngineError {
     },
 }
 
-/// A SQL engine; clones share it. One serves many endpoints and schemas at once.
+/// A SQL engine; clones share it. One serves many endpoints and schemas at once, on any runtime.
 #[derive(Debug, Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -75,9 +69,9 @@ pub struct Engine {
 
 #[derive(Debug)]
 struct Inner {
-    /// With its session id: Sail keeps the catalog in the session, so all statements share one.
-    address: String,
+    session: Session,
     backend: Backend,
+    /// Known catalogs; none are known of a foreign engine.
     catalogs: Vec<String>,
     table_locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -101,11 +95,6 @@ pub(super) struct Work<'w> {
     pub(super) canceled: watch::Receiver<bool>,
 }
 
-struct Fetched {
-    schema: SchemaRef,
-    batches: Vec<RecordBatch>,
-}
-
 impl Engine {
     /// Starts Sail on a free port of 127.0.0.1 with one catalog `main` and registers the tables found in
     /// `data_directory`. The process ends when the last clone is dropped, or this process ends.
@@ -125,10 +114,10 @@ impl Engine {
         std::fs::create_dir_all(&settings.data_directory).map_err(directory_error)?;
         settings.data_directory = settings.data_directory.canonicalize().map_err(directory_error)?;
         let process = Sail::start(&settings).await?;
-        let address = format!("sc://127.0.0.1:{}/;session_id={}", process.port, uuid::Uuid::new_v4());
+        let session = Session::new(&format!("sc://127.0.0.1:{}", process.port), Some(process.ended.clone()));
         let backend = Backend::Sail { data_directory: settings.data_directory.clone(), process };
-        let engine = Self::over(address, backend, settings.catalogs);
-        engine.prepare().await?;
+        let engine = Self::over(session, backend, settings.catalogs);
+        engine.configure(&[("spark.sql.session.timeZone", "UTC")]).await?;
         engine.register_tables(&settings.data_directory).await?;
         Ok(engine)
     }
@@ -139,14 +128,8 @@ impl Engine {
     /// # Errors
     /// When the address is malformed or does not answer.
     pub async fn connect(address: &str) -> Result<Self, EngineError> {
-        let separator = if address.contains("/;") { ";" } else { "/;" };
-        let address = if address.contains("session_id=") {
-            address.to_owned()
-        } else {
-            format!("{}{separator}session_id={}", address.trim_end_matches(['/', ';']), uuid::Uuid::new_v4())
-        };
-        let engine = Self::over(address, Backend::Spark, Vec::new());
-        engine.prepare().await?;
+        let engine = Self::over(Session::new(address, None), Backend::Spark, Vec::new());
+        engine.configure(&[("spark.sql.session.timeZone", "UTC"), ("spark.sql.sources.default", "delta")]).await?;
         Ok(engine)
     }
 
@@ -155,13 +138,22 @@ impl Engine {
     /// # Errors
     /// What a statement would fail with.
     pub async fn query(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, StatementError> {
-        let namespace = Namespace { catalog: self.default_catalog(), schema: "default".to_owned() };
-        self.query_in(sql, &namespace).await
+        let catalog = self.inner.catalogs.first().map_or("spark_catalog", String::as_str);
+        self.query_in(sql, &Namespace::of(catalog, None)).await
+    }
+
+    /// The process id of Sail.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        match &self.inner.backend {
+            Backend::Sail { process, .. } => Some(process.process_id),
+            Backend::Spark => None,
+        }
     }
 
     /// Ends Sail and waits for it, when this is the last clone.
     pub async fn stop(self) {
-        if let Ok(Inner { backend: Backend::Sail { process, .. }, .. }) = Arc::try_unwrap(self.inner).map_err(drop) {
+        if let Some(Inner { backend: Backend::Sail { process, .. }, .. }) = Arc::into_inner(self.inner) {
             process.stop().await;
         }
     }
@@ -182,67 +174,63 @@ impl Engine {
         self.inner.catalogs.is_empty() || self.inner.catalogs.iter().any(|known| known == name)
     }
 
-    pub(super) fn default_catalog(&self) -> String {
-        self.inner.catalogs.first().map_or_else(|| "spark_catalog".to_owned(), Clone::clone)
-    }
-
-    fn over(address: String, backend: Backend, catalogs: Vec<String>) -> Self {
-        Self { inner: Arc::new(Inner { address, backend, catalogs, table_locks: Mutex::default() }) }
-    }
-
     /// Runs one statement with everything the backend lacks bridged.
     pub(super) async fn run(&self, work: Work<'_>) -> Result<ResultSet, StatementError> {
-        let binding = if self.data_directory().is_some() { Binding::Text } else { Binding::Native };
+        let data_directory = self.data_directory();
+        let binding = if data_directory.is_some() { Binding::Text } else { Binding::Native };
         let bound = bind(work.sql, work.parameters, binding)?;
         let found = tokens(&bound.sql);
         let kind = StatementKind::of(&found);
-        let call = Call {
-            tag: work.tag,
-            arguments: &bound.arguments,
-            raised: &raised_texts(&bound.sql),
-            canceled: &work.canceled,
-        };
-        let table = written_table(&found).filter(|_| kind.writes_rows());
-        let table = table.map(|name| work.namespace.complete(&name)).transpose()?;
-        let _guard = match &table {
+        let written = written_table(&found).filter(|_| kind.writes_rows());
+        let written = written.map(|name| work.namespace.complete(&name)).transpose()?;
+        let raised = raised_texts(&bound.sql);
+        let call = Call { tag: work.tag, arguments: &bound.arguments, raised: &raised, canceled: &work.canceled };
+        let _guard = match &written {
             Some(table) if work.one_writer => Some(self.table_lock(table, &work.canceled).await?),
             _ => None,
         };
+        let mut views_made = Ok(());
         for (view, value) in &bound.views {
-            self.create_view(view, value).await?;
+            views_made = views_made.and(self.inner.session.create_view(view, value).await);
         }
-        let outcome = match self.data_directory() {
-            Some(directory) => self.run_on_sail(&bound.sql, kind, table.as_ref(), directory, &work, &call).await,
-            None => self.run_on_spark(&bound.sql, kind, table.as_ref(), &call).await,
+        let outcome = match (views_made, data_directory) {
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => self.run_on_spark(&bound.sql, kind, written.as_ref(), &call).await,
+            (Ok(()), Some(directory)) => {
+                let sql = qualify(&bound.sql, work.namespace);
+                match plan(&sql, work.namespace, directory) {
+                    Ok(plan) => self.run_on_sail(plan, kind, written.as_ref(), directory, &call).await,
+                    Err(error) => Err(error),
+                }
+            }
         };
         for (view, _) in &bound.views {
-            self.drop_view(view).await;
+            self.inner.session.drop_view(view).await;
         }
         outcome
     }
 
     async fn run_on_sail(
         &self,
-        sql: &str,
+        plan: Plan,
         kind: StatementKind,
-        table: Option<&TableName>,
+        written: Option<&TableName>,
         data_directory: &Path,
-        work: &Work<'_>,
         call: &Call<'_>,
     ) -> Result<ResultSet, StatementError> {
-        match plan(sql, work.namespace, data_directory)? {
+        match plan {
             Plan::Accept => Ok(ResultSet::default()),
             Plan::AddColumns(table, added) => self.add_columns(&table, &added, call).await,
             Plan::RunAndDelete(sql, directory) => {
-                self.execute(&sql, call).await?;
+                self.inner.session.execute(&sql, call).await?;
                 // Managed tables take their files along; without any there is nothing to delete.
                 let _ = tokio::fs::remove_dir_all(directory).await;
                 Ok(ResultSet::default())
             }
             Plan::Run(sql) => {
-                let directory = table.map(|table| location(data_directory, table)).transpose()?;
+                let directory = written.map(|table| location(data_directory, table)).transpose()?;
                 let before = directory.as_deref().and_then(newest_version);
-                let fetched = self.execute(&sql, call).await?;
+                let fetched = self.inner.session.execute(&sql, call).await?;
                 match directory {
                     Some(directory) => Ok(counts_since(&directory, before).result_set(kind)),
                     None if kind == StatementKind::Select => result_set(&fetched.schema, &fetched.batches),
@@ -256,22 +244,23 @@ impl Engine {
         &self,
         sql: &str,
         kind: StatementKind,
-        table: Option<&TableName>,
+        written: Option<&TableName>,
         call: &Call<'_>,
     ) -> Result<ResultSet, StatementError> {
-        let fetched = self.execute(sql, call).await?;
-        if let (StatementKind::Insert, Some(table)) = (kind, table) {
-            // Delta returns the counts of MERGE, UPDATE and DELETE, but none of INSERT.
-            let history = Call { arguments: &[], ..*call };
-            let history = self.execute(&format!("DESCRIBE HISTORY {} LIMIT 1", full_name(table)), &history).await?;
-            let history = result_set(&history.schema, &history.batches)?;
-            let metrics = history.columns.iter().position(|column| column.name == "operationMetrics");
-            let metrics = metrics.and_then(|at| history.rows.first()?.get(at)?.as_deref()).unwrap_or("{}");
-            let metrics: HashMap<String, String> = serde_json::from_str(metrics).unwrap_or_default();
-            let inserted = metrics.get("numOutputRows").and_then(|count| count.parse().ok()).unwrap_or(0);
-            return Ok(RowCounts { inserted, ..RowCounts::default() }.result_set(kind));
-        }
-        result_set(&fetched.schema, &fetched.batches)
+        let fetched = self.inner.session.execute(sql, call).await?;
+        let (StatementKind::Insert, Some(table)) = (kind, written) else {
+            return result_set(&fetched.schema, &fetched.batches);
+        };
+        // Delta returns the counts of MERGE, UPDATE and DELETE, but none of INSERT.
+        let call = Call { arguments: &[], ..*call };
+        let sql = format!("DESCRIBE HISTORY {} LIMIT 1", full_name(table));
+        let history = self.inner.session.execute(&sql, &call).await?;
+        let history = result_set(&history.schema, &history.batches)?;
+        let metrics = history.columns.iter().position(|column| column.name == "operationMetrics");
+        let metrics = metrics.and_then(|at| history.rows.first()?.get(at)?.as_deref()).unwrap_or("{}");
+        let metrics: HashMap<String, String> = serde_json::from_str(metrics).unwrap_or_default();
+        let inserted = metrics.get("numOutputRows").and_then(|count| count.parse().ok()).unwrap_or(0);
+        Ok(RowCounts { inserted, ..RowCounts::default() }.result_set(kind))
     }
 
     async fn add_columns(
@@ -281,18 +270,17 @@ impl Engine {
         call: &Call<'_>,
     ) -> Result<ResultSet, StatementError> {
         let _guard = self.table_lock(table, call.canceled).await?;
-        let present = self.execute(&format!("SELECT * FROM {} LIMIT 0", full_name(table)), call).await?.schema;
-        let known: Vec<Column> = present
-            .fields()
-            .iter()
-            .map(|field| Column { name: field.name().clone(), type_text: sql_type(field.data_type()) })
-            .collect();
-        if let Some(twice) = added.iter().find(|new| known.iter().any(|old| old.name.eq_ignore_ascii_case(&new.name))) {
+        let sql = format!("SELECT * FROM {} LIMIT 0", full_name(table));
+        let present = self.inner.session.execute(&sql, call).await?.schema;
+        let column = |name: &str, data_type| Column { name: name.to_owned(), type_text: sql_type(data_type) };
+        let known: Vec<Column> = present.fields().iter().map(|field| column(field.name(), field.data_type())).collect();
+        let is_known = |new: &&Column| known.iter().any(|old| old.name.eq_ignore_ascii_case(&new.name));
+        if let Some(twice) = added.iter().find(is_known) {
             let text = format!("Cannot add column, because `{}` already exists.", twice.name);
             return Err(StatementError::classed("FIELD_ALREADY_EXISTS", &text, "42710"));
         }
         if let Some(sql) = add_columns_statement(table, &known, added) {
-            self.execute(&sql, call).await?;
+            self.inner.session.execute(&sql, call).await?;
         }
         Ok(ResultSet::default())
     }
@@ -310,90 +298,12 @@ impl Engine {
         let mut canceled = canceled.clone();
         tokio::select! {
             guard = lock.lock_owned() => Ok(guard),
-            _ = canceled.wait_for(|canceled| *canceled) => Err(StatementError::engine_gone("canceled while waiting")),
+            Ok(_) = canceled.wait_for(|canceled| *canceled) => Err(StatementError::canceled()),
         }
     }
 
-    async fn create_view(&self, name: &str, value: &str) -> Result<(), StatementError> {
-        let (name, value) = (name.to_owned(), value.to_owned());
-        let work = |session: SparkSession| async move {
-            let value = Expression::Literal(LiteralExpression::String(value));
-            let arguments = HashMap::from([("v".to_owned(), value)]);
-            session
-                .run(move |spark| {
-                    spark.sql_with_args("SELECT :v AS v", Vec::new(), arguments)?.create_or_replace_temp_view(&name)
-                })
-                .await
-        };
-        self.with_session(work).await.map_err(|error| statement_error(&error, &[]))
-    }
-
-    async fn drop_view(&self, name: &str) {
-        let name = name.to_owned();
-        // A view that stays costs memory, nothing else.
-        let _ = self
-            .with_session(
-                |session| async move { session.run(move |spark| spark.catalog().drop_temp_view(&name)).await },
-            )
-            .await;
-    }
-
-    /// Runs the text on the engine and collects what it returns.
-    async fn execute(&self, sql: &str, call: &Call<'_>) -> Result<Fetched, StatementError> {
-        let mut canceled = call.canceled.clone();
-        let running = self.collect(sql, call);
-        tokio::pin!(running);
-        tokio::select! {
-            fetched = &mut running => return fetched,
-            Ok(_) = canceled.wait_for(|canceled| *canceled) => {}
-        }
-        let mut ticks = interval(INTERRUPT_EVERY);
-        loop {
-            tokio::select! {
-                fetched = &mut running => return fetched,
-                _ = ticks.tick() => self.interrupt(call.tag).await,
-            }
-        }
-    }
-
-    async fn collect(&self, sql: &str, call: &Call<'_>) -> Result<Fetched, StatementError> {
-        let (sql, tag) = (sql.to_owned(), call.tag.to_owned());
-        let argument = |value: &String| Expression::Literal(LiteralExpression::String(value.clone()));
-        let arguments = call.arguments.iter().map(|(name, value)| (name.clone(), argument(value))).collect();
-        let work = |session: SparkSession| async move {
-            session
-                .run(move |spark| {
-                    spark.add_tag(&tag)?;
-                    spark.sql_with_args(&sql, Vec::new(), arguments)?.collect_record_batches()
-                })
-                .await
-        };
-        let batches = self.with_session(work).await.map_err(|error| statement_error(&error, call.raised))?;
-        let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
-        Ok(Fetched { schema, batches })
-    }
-
-    async fn interrupt(&self, tag: &str) {
-        // Whether it worked shows in how the statement ends.
-        let _ = self.with_session(|session| async move { session.interrupt_tag(tag).await.map(drop) }).await;
-    }
-
-    /// A client of the shared session: tags belong to the client, so every statement gets its own.
-    async fn with_session<T, F>(&self, work: impl FnOnce(SparkSession) -> F) -> Result<T, SparkError>
-    where
-        F: Future<Output = Result<T, SparkError>>,
-    {
-        let all = async {
-            let session = SparkSession::builder().remote(&self.inner.address).get_or_create().await?;
-            work(session).await
-        };
-        let Backend::Sail { process, .. } = &self.inner.backend else { return all.await };
-        let mut ended = process.ended.clone();
-        // The client would retry a dead engine for minutes.
-        tokio::select! {
-            outcome = all => outcome,
-            _ = ended.wait_for(|ended| *ended) => Err(SparkError::connect_msg(ENGINE_ENDED)),
-        }
+    fn over(session: Session, backend: Backend, catalogs: Vec<String>) -> Self {
+        Self { inner: Arc::new(Inner { session, backend, catalogs, table_locks: Mutex::default() }) }
     }
 
     fn data_directory(&self) -> Option<&Path> {
@@ -403,23 +313,11 @@ impl Engine {
         }
     }
 
-    /// Sets what Databricks has by default: UTC, and Delta on an engine with another default.
-    async fn prepare(&self) -> Result<(), EngineError> {
-        let is_spark = self.data_directory().is_none();
-        let work = |session: SparkSession| async move {
-            session
-                .run(move |spark| {
-                    spark.conf().set("spark.sql.session.timeZone", "UTC")?;
-                    if is_spark {
-                        spark.conf().set("spark.sql.sources.default", "delta")?;
-                    }
-                    Ok(())
-                })
-                .await
-        };
-        self.with_session(work).await.map_err(|error| {
-            let doing = format!("connect to {}", self.inner.address.split("/;").next().unwrap_or_default());
-            EngineError::Refused { doing, message: error.message() }
+    /// Sets what Databricks has by default; this is also the first exchange with the engine.
+    async fn configure(&self, pairs: &'static [(&'static str, &'static str)]) -> Result<(), EngineError> {
+        self.inner.session.configure(pairs).await.map_err(|error| EngineError::Refused {
+            doing: format!("connect to {}", self.inner.session.host()),
+            message: error.message,
         })
     }
 
@@ -429,42 +327,21 @@ impl Engine {
             .map_err(|source| EngineError::DataDirectory { path: data_directory.to_owned(), source })?;
         for table in tables {
             let name = full_name(&table);
-            let [catalog, schema, _] = &table;
             let place: PathBuf = data_directory.join(table.iter().collect::<PathBuf>());
+            let place = text_literal(&place.to_string_lossy());
             for sql in [
-                format!("CREATE SCHEMA IF NOT EXISTS {}.{}", quoted_name(catalog), quoted_name(schema)),
-                format!(
-                    "CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION {}",
-                    text_literal(&place.to_string_lossy())
-                ),
+                format!("CREATE SCHEMA IF NOT EXISTS {}.{}", quoted_name(&table[0]), quoted_name(&table[1])),
+                format!("CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION {place}"),
             ] {
-                self.query(&sql).await.map_err(|error| EngineError::Refused {
+                let refused = |error: StatementError| EngineError::Refused {
                     doing: format!("register {name}"),
                     message: error.message,
-                })?;
+                };
+                self.query(&sql).await.map_err(refused)?;
             }
         }
         Ok(())
     }
-}
-
-const ENGINE_ENDED: &str = "the engine's process has ended";
-
-/// What every call of one statement shares.
-#[derive(Clone, Copy)]
-struct Call<'c> {
-    tag: &'c str,
-    arguments: &'c [(String, String)],
-    raised: &'c [String],
-    canceled: &'c watch::Receiver<bool>,
-}
-
-fn statement_error(error: &SparkError, raised: &[String]) -> StatementError {
-    let message = error.message();
-    if message.contains(ENGINE_ENDED) {
-        return StatementError::engine_gone(message);
-    }
-    StatementError::from_engine(&message, error.sql_state(), raised)
 }
 
 /// The literals in the statement's calls of `raise_error`.
@@ -476,39 +353,4 @@ fn raised_texts(sql: &str) -> Vec<String> {
         found[at + 1..close].iter().find_map(super::tokens::Token::text_value)
     });
     texts.filter(|text| !text.is_empty()).collect()
-}
-
-fn full_name(table: &TableName) -> String {
-    table.iter().map(|part| quoted_name(part)).collect::<Vec<_>>().join(".")
-}
-
-/// The tables `<catalog>/<schema>/<table>/_delta_log` below a directory.
-fn tables_in(data_directory: &Path, catalogs: &[String]) -> io::Result<Vec<TableName>> {
-    let mut tables = Vec::new();
-    for catalog in catalogs {
-        for schema in subdirectories(&data_directory.join(catalog))? {
-            for table in subdirectories(&data_directory.join(catalog).join(&schema))? {
-                let log: PathBuf = [data_directory, catalog.as_ref(), schema.as_ref(), table.as_ref()].iter().collect();
-                if log.join("_delta_log").is_dir() {
-                    tables.push([catalog.clone(), schema.clone(), table]);
-                }
-            }
-        }
-    }
-    Ok(tables)
-}
-
-fn subdirectories(path: &Path) -> io::Result<Vec<String>> {
-    if !path.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            names.extend(entry.file_name().into_string());
-        }
-    }
-    names.sort();
-    Ok(names)
 }

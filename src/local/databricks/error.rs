@@ -38,6 +38,11 @@ impl StatementError {
         Self { error_code: "TEMPORARILY_UNAVAILABLE".to_owned(), message: text.into(), sql_state: None }
     }
 
+    /// It was cancelled.
+    pub(super) fn canceled() -> Self {
+        Self { error_code: "CANCELLED".to_owned(), message: "The statement was canceled.".to_owned(), sql_state: None }
+    }
+
     /// The local endpoint has no bridge for this.
     pub(super) fn unsupported(text: &str) -> Self {
         Self::classed("UNSUPPORTED_FEATURE", &format!("The local endpoint does not know {text}."), "0A000")

@@ -1,8 +1,10 @@
 //! The Statement Execution endpoint in front of Spark SQL.
 //!
 //! [`DatabricksEndpoint`] speaks Databricks' Statement Execution API and `/oidc/v1/token`; [`Engine`] runs the SQL on
-//! real Delta tables. `routes` and `wire` are the HTTP face, `statements` keeps states, `bind`, `failfast` and `rewrite`
-//! bridge what Sail lacks, `counts` and `cells` make its results look like Databricks', `error` its errors.
+//! real Delta tables (`sail` is the child process, `session` the connection). `routes` and `wire` are the HTTP face,
+//! `access` the tokens, `statements` keeps states and `log` remembers them; `bind`, `failfast`, `qualify` and `rewrite`
+//! bridge what Sail lacks, `counts`, `cells` and `error` make what it returns look like Databricks'; `stories` tells all
+//! of it over HTTP.
 
 mod access;
 mod bind;
@@ -12,9 +14,12 @@ mod counts;
 mod engine;
 mod error;
 mod failfast;
+mod log;
+mod qualify;
 mod rewrite;
 mod routes;
 mod sail;
+mod session;
 mod settings;
 mod shape;
 mod statements;
@@ -37,14 +42,15 @@ pub use cells::{ResultColumn, ResultSet};
 pub use counts::RowCounts;
 pub use engine::{Engine, EngineError};
 pub use error::StatementError;
+pub use log::{LoggedParameter, LoggedStatement};
 pub use sail::SailSettings;
 pub use settings::{Behaviour, EndpointSettings, Script, ServicePrincipal};
 pub use shape::StatementKind;
-pub use statements::{LoggedParameter, LoggedStatement, StatementState};
+pub use statements::StatementState;
 
 use access::IssuedTokens;
+use log::Statements;
 use rewrite::Namespace;
-use statements::Statements;
 
 /// Open statements and connections get this long to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
@@ -83,7 +89,7 @@ impl Shared {
     }
 
     async fn query(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, StatementError> {
-        let namespace = Namespace { catalog: self.settings().catalog.clone(), schema: "default".to_owned() };
+        let namespace = Namespace::of(&self.settings().catalog, None);
         self.engine.query_in(sql, &namespace).await
     }
 }

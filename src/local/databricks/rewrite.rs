@@ -36,6 +36,10 @@ pub(super) struct Namespace {
 }
 
 impl Namespace {
+    pub(super) fn of(catalog: &str, schema: Option<&str>) -> Self {
+        Self { catalog: catalog.to_owned(), schema: schema.unwrap_or("default").to_owned() }
+    }
+
     pub(super) fn complete(&self, name: &[String]) -> Result<TableName, StatementError> {
         match name {
             [table] => Ok([self.catalog.clone(), self.schema.clone(), table.clone()]),
@@ -44,6 +48,11 @@ impl Namespace {
             _ => Err(StatementError::classed("IDENTIFIER_TOO_MANY_NAME_PARTS", &name.join("."), "42601")),
         }
     }
+}
+
+/// The name quoted, as statements take it.
+pub(super) fn full_name(table: &TableName) -> String {
+    table.each_ref().map(|part| quoted_name(part)).join(".")
 }
 
 /// The directory of a table below the data directory.
@@ -237,7 +246,7 @@ fn column_end(list: &[Token<'_>], at: usize) -> usize {
 
 /// The statement that adds columns: a MERGE without rows that evolves the schema. `known` are the table's columns.
 pub(super) fn add_columns_statement(table: &TableName, known: &[Column], added: &[Column]) -> Option<String> {
-    let table = table.iter().map(|part| quoted_name(part)).collect::<Vec<_>>().join(".");
+    let table = full_name(table);
     let key = quoted_name(&known.first()?.name);
     let nulls: Vec<String> = known
         .iter()

@@ -42,6 +42,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route(&format!("{statements}/{{id}}/result/chunks/{{index}}"), get(result_chunk))
         .route("/oidc/v1/token", post(token))
         .route("/oidc/.well-known/oauth-authorization-server", get(discovery))
+        .route("/.well-known/databricks-config", get(host_metadata))
         .merge(control::router())
         .fallback(bad_target)
         .with_state(shared)
@@ -74,7 +75,7 @@ async fn submitted(shared: &Arc<Shared>, request: Request) -> Result<Response, R
     let statement = shared.statements.add(Submission {
         text: sent.statement,
         parameters: sent.parameters.into_iter().map(Parameter::from).collect(),
-        namespace: Namespace { catalog, schema: sent.schema.unwrap_or_else(|| "default".to_owned()) },
+        namespace: Namespace::of(&catalog, sent.schema.as_deref()),
         row_limit: sent.row_limit,
         one_writer: settings.one_writer_per_table,
         behaviours,
@@ -205,9 +206,20 @@ async fn token(State(shared): State<Arc<Shared>>, request: Request) -> Response 
 }
 
 async fn discovery(headers: HeaderMap) -> Response {
+    let oidc = oidc_address(&headers);
+    let body = json!({"issuer": oidc, "authorization_endpoint": format!("{oidc}/v1/authorize"),
+                      "token_endpoint": format!("{oidc}/v1/token")});
+    json_response(StatusCode::OK, &body)
+}
+
+/// Where newer SDKs look first.
+async fn host_metadata(headers: HeaderMap) -> Response {
+    json_response(StatusCode::OK, &json!({"oidc_endpoint": oidc_address(&headers)}))
+}
+
+fn oidc_address(headers: &HeaderMap) -> String {
     let host = headers.get("host").and_then(|value| value.to_str().ok()).unwrap_or("localhost");
-    let endpoint = format!("http://{host}/oidc/v1/token");
-    json_response(StatusCode::OK, &json!({"issuer": format!("http://{host}/oidc"), "token_endpoint": endpoint}))
+    format!("http://{host}/oidc")
 }
 
 async fn bad_target(request: Request) -> Response {

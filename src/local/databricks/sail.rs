@@ -1,6 +1,6 @@
 //! Sail as a child process: own port, bounded memory, a log file, and an end that comes with ours.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::engine::EngineError;
+use super::rewrite::TableName;
 
 /// Sail listens within a tenth of a second; a loaded machine gets more.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -65,6 +66,7 @@ impl SailSettings {
 #[derive(Debug)]
 pub(super) struct Sail {
     pub(super) port: u16,
+    pub(super) process_id: u32,
     /// Turns true when the process has ended.
     pub(super) ended: watch::Receiver<bool>,
     /// Our end of the leash: the process ends when it is dropped.
@@ -89,8 +91,9 @@ impl Sail {
         let mut child = command(settings, port).and_then(|mut command| command.spawn()).map_err(start_error)?;
         let (ended_sender, ended) = watch::channel(false);
         let leash = child.stdin.take();
+        let process_id = child.id();
         std::thread::spawn(move || wait_for_end(child, &ended_sender));
-        let sail = Self { port, ended, leash };
+        let sail = Self { port, process_id, ended, leash };
         let deadline = Instant::now() + START_PATIENCE;
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             if *sail.ended.borrow() {
@@ -142,4 +145,36 @@ fn command(settings: &SailSettings, port: u16) -> io::Result<Command> {
     command.env("MALLOC_ARENA_MAX", "2");
     command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
     Ok(command)
+}
+
+/// The tables `<catalog>/<schema>/<table>/_delta_log` below a directory.
+pub(super) fn tables_in(data_directory: &Path, catalogs: &[String]) -> io::Result<Vec<TableName>> {
+    let mut tables = Vec::new();
+    for catalog in catalogs {
+        for schema in subdirectories(&data_directory.join(catalog))? {
+            for table in subdirectories(&data_directory.join(catalog).join(&schema))? {
+                let place: PathBuf =
+                    [data_directory, catalog.as_ref(), schema.as_ref(), table.as_ref()].iter().collect();
+                if place.join("_delta_log").is_dir() {
+                    tables.push([catalog.clone(), schema.clone(), table]);
+                }
+            }
+        }
+    }
+    Ok(tables)
+}
+
+fn subdirectories(path: &Path) -> io::Result<Vec<String>> {
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    names.sort();
+    Ok(names)
 }

@@ -1,6 +1,5 @@
 //! Statements and their states: submitted, held, run, cancelled, remembered.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -13,17 +12,11 @@ use super::cells::ResultSet;
 use super::counts::RowCounts;
 use super::engine::{Engine, Work};
 use super::error::StatementError;
+use super::log::{LoggedParameter, LoggedStatement};
 use super::rewrite::Namespace;
 use super::settings::Behaviour;
 use super::shape::StatementKind;
 use super::tokens::tokens;
-
-/// How many statements are remembered.
-const REMEMBERED_STATEMENTS: usize = 10_000;
-/// How many of the newest keep their result; the API keeps it for an hour.
-const REMEMBERED_RESULTS: usize = 500;
-/// Parameter values up to this length are shown in the log.
-const SHOWN_VALUE_BYTES: usize = 256;
 
 /// The state of a statement, as the API names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -49,44 +42,6 @@ impl StatementState {
     pub fn is_terminal(self) -> bool {
         !matches!(self, Self::Pending | Self::Running)
     }
-}
-
-/// A statement as the log shows it.
-#[derive(Debug, Clone, Serialize)]
-pub struct LoggedStatement {
-    /// Statement id.
-    pub id: String,
-    /// Text as submitted.
-    pub text: String,
-    /// Kind of statement.
-    pub kind: StatementKind,
-    /// Parameters without long values.
-    pub parameters: Vec<LoggedParameter>,
-    /// State now.
-    pub state: StatementState,
-    /// The error of a failed one.
-    pub error: Option<StatementError>,
-    /// When it was submitted.
-    #[serde(serialize_with = "as_unix_milliseconds")]
-    pub submitted_at: SystemTime,
-}
-
-/// A parameter as the log shows it.
-#[derive(Debug, Clone, Serialize)]
-pub struct LoggedParameter {
-    /// Name.
-    pub name: String,
-    /// SQL type.
-    pub type_text: String,
-    /// Length of the value; none is NULL.
-    pub value_bytes: Option<usize>,
-    /// The value, when it is short.
-    pub value: Option<String>,
-}
-
-fn as_unix_milliseconds<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    serializer.serialize_u128(since.as_millis())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the log of the local endpoint shows real time")]
@@ -141,23 +96,17 @@ pub(super) struct Snapshot {
 }
 
 impl Statement {
-    fn new(submission: Submission) -> Self {
+    pub(super) fn new(submission: Submission) -> Self {
         let polls = submission.behaviours.iter().find_map(|behaviour| match behaviour {
             Behaviour::Pending { polls } => Some(*polls),
             _ => None,
-        });
-        let parameters = submission.parameters.iter().map(|parameter| LoggedParameter {
-            name: parameter.name.clone(),
-            type_text: parameter.type_text.clone(),
-            value_bytes: parameter.value.as_ref().map(String::len),
-            value: parameter.value.clone().filter(|value| value.len() <= SHOWN_VALUE_BYTES),
         });
         Self {
             id: uuid::Uuid::new_v4().to_string(),
             behaviours: submission.behaviours.clone(),
             text: submission.text.clone(),
             kind: StatementKind::of(&tokens(&submission.text)),
-            parameters: parameters.collect(),
+            parameters: submission.parameters.iter().map(LoggedParameter::of).collect(),
             submitted_at: now(),
             progress: Mutex::new(Progress {
                 state: StatementState::Pending,
@@ -198,6 +147,16 @@ impl Statement {
             error: progress.error.clone(),
             submitted_at: self.submitted_at,
         }
+    }
+
+    /// Whether it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.progress().state.is_terminal()
+    }
+
+    /// Gives up its result.
+    pub(super) fn forget_result(&self) {
+        self.progress().result = None;
     }
 
     /// Whether a script holds it back, so that its submission is answered at once.
@@ -265,7 +224,7 @@ impl Statement {
         if let Some(least) = self.behaviours.iter().find_map(Behaviour::slow) {
             tokio::select! {
                 () = sleep(least) => {}
-                Ok(_) = canceled.wait_for(|canceled| *canceled) => return Err(StatementError::engine_gone("canceled")),
+                Ok(_) = canceled.wait_for(|canceled| *canceled) => return Err(StatementError::canceled()),
             }
         }
         for behaviour in &self.behaviours {
@@ -338,43 +297,4 @@ fn within_inline_limit(result: ResultSet) -> Result<ResultSet, StatementError> {
         ),
         sql_state: None,
     })
-}
-
-/// The statements of one endpoint, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Statements {
-    entries: Mutex<VecDeque<Arc<Statement>>>,
-}
-
-impl Statements {
-    fn entries(&self) -> MutexGuard<'_, VecDeque<Arc<Statement>>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Remembers a new statement.
-    pub(super) fn add(&self, submission: Submission) -> Arc<Statement> {
-        let statement = Arc::new(Statement::new(submission));
-        let mut entries = self.entries();
-        entries.push_back(Arc::clone(&statement));
-        if entries.len() > REMEMBERED_STATEMENTS {
-            entries.pop_front();
-        }
-        if let Some(old) = entries.len().checked_sub(REMEMBERED_RESULTS).and_then(|at| entries.get(at)) {
-            old.progress().result = None;
-        }
-        statement
-    }
-
-    pub(super) fn get(&self, id: &str) -> Option<Arc<Statement>> {
-        self.entries().iter().rev().find(|statement| statement.id == id).cloned()
-    }
-
-    pub(super) fn all(&self) -> Vec<Arc<Statement>> {
-        self.entries().iter().cloned().collect()
-    }
-
-    /// Forgets the statements that have ended.
-    pub(super) fn clear(&self) {
-        self.entries().retain(|statement| !statement.progress().state.is_terminal());
-    }
 }

@@ -124,15 +124,14 @@ fn token_at(bytes: &[u8], at: usize) -> (TokenKind, usize) {
     }
 }
 
-/// The byte after the closing quote; doubled backticks need no care, they read as two adjacent names.
+/// The byte after the closing quote.
 fn quoted_end(bytes: &[u8], at: usize, escapes: bool) -> usize {
     let quote = bytes[at];
     let mut position = at + 1;
     while position < bytes.len() {
         let byte = bytes[position];
-        if byte == b'\\' && escapes {
-            position += 2;
-        } else if byte == quote && quote == b'`' && bytes.get(position + 1) == Some(&quote) {
+        let doubled = byte == b'`' && quote == b'`' && bytes.get(position + 1) == Some(&quote);
+        if doubled || (byte == b'\\' && escapes) {
             position += 2;
         } else if byte == quote {
             return position + 1;

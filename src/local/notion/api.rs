@@ -9,13 +9,13 @@ use super::answers::{multiple_data_sources, rate_limited};
 use super::clock::full_text;
 use super::error::ApiError;
 use super::ids::parse_id;
-use super::items::{self, ItemPage};
 use super::json::{ObjectText, percent_decoded, quoted, with_last_key};
 use super::log::LoggedRequest;
 use super::render::{ApiVersion, Painter};
-use super::world::row::RowState;
+
+use super::pages::{item, page, patch_page, selection};
+use super::query;
 use super::world::{DataSource, Database, SignedUrls, Workspace};
-use super::{patch, query};
 
 /// A request, free of HTTP's types.
 #[derive(Debug, Default)]
@@ -169,7 +169,7 @@ fn path_id(parameter: &str, text: &str) -> Result<Uuid, ApiError> {
     parse_id(&text).ok_or_else(|| ApiError::not_an_id(parameter, &text))
 }
 
-fn painter<'a>(
+pub(super) fn painter<'a>(
     world: &'a Workspace,
     version: ApiVersion,
     signature: u64,
@@ -178,7 +178,7 @@ fn painter<'a>(
     Painter { world, version, now_ms: world.now_ms(), signed_urls: SignedUrls::AsServed, signature, selection }
 }
 
-fn not_found(world: &Workspace, kind: &str, id: Uuid) -> ApiError {
+pub(super) fn not_found(world: &Workspace, kind: &str, id: Uuid) -> ApiError {
     ApiError::not_found(kind, id, &world.settings().integration_name, world.bot_id())
 }
 
@@ -244,85 +244,4 @@ fn run_query(world: &mut Workspace, id: Uuid, request: &Incoming, version: ApiVe
     }
     let served = query::query(world, id, &json, selection.as_deref(), version)?;
     Ok(Truth { text: served.text, served: Some((id, served.page)) })
-}
-
-/// `filter_properties[]` (or `filter_properties`), decoded; `None` when there is none. Ids may come with their
-/// percent-encoding encoded once more.
-fn selection(query: &str) -> Result<Option<Vec<String>>, ApiError> {
-    const MOST: usize = 100;
-    let wanted: Vec<String> = pairs(query)
-        .filter(|(key, _)| key == "filter_properties[]" || key == "filter_properties")
-        .map(|(_, value)| percent_decoded(&value, false))
-        .collect();
-    if wanted.len() > MOST {
-        return Err(ApiError::validation(format!(
-            "query failed validation: query.filter_properties.length should be ≤ `{MOST}`, instead was `{}`.",
-            wanted.len()
-        )));
-    }
-    Ok(Some(wanted).filter(|wanted| !wanted.is_empty()))
-}
-
-fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (percent_decoded(key, true), percent_decoded(value, true))
-    })
-}
-
-fn page(
-    world: &mut Workspace,
-    id: Uuid,
-    selection: Option<&[String]>,
-    version: ApiVersion,
-) -> Result<String, ApiError> {
-    let signature = world.ids.next_number();
-    let row = world.row_by_id(id).filter(|row| world.sees_row(row)).ok_or_else(|| not_found(world, "page", id))?;
-    let state = row.current().clone();
-    let text = painter(world, version, signature, selection).row(row, &state);
-    if selection.is_none()
-        && version == ApiVersion::Latest
-        && state.has_signed_url()
-        && let Some(row) = world.row_mut_by_id(id)
-    {
-        row.remember_served(state, &text);
-    }
-    Ok(text)
-}
-
-fn patch_page(world: &mut Workspace, id: Uuid, body: &[u8], version: ApiVersion) -> Result<String, ApiError> {
-    let body = std::str::from_utf8(body).map_err(|_| ApiError::invalid_json())?;
-    let body = if body.trim().is_empty() { "{}" } else { body };
-    let row = world.row_by_id(id).filter(|row| world.sees_row(row)).ok_or_else(|| not_found(world, "page", id))?;
-    let mut state = RowState::clone(row.current());
-    let outside = super::schema::Schema::new();
-    let schema = world.schema_of(&state).unwrap_or(&outside);
-    let changes = patch::changes(world, body, Some(schema), version)?;
-    if state.trashed && changes.trashed != Some(false) {
-        return Err(ApiError::validation(
-            "Can't edit block that is archived. You must unarchive the block before editing.",
-        ));
-    }
-    let is_edit = !changes.values.is_empty() || changes.icon.is_some() || changes.cover.is_some();
-    if is_edit || world.settings().housekeeping_moves_edited_time {
-        state.edited_ms = world.now_ms();
-        state.edited_by = world.bot_id();
-    }
-    world.apply(&mut state, changes);
-    world.replace(&id.to_string(), state).map_err(|_| not_found(world, "page", id))?;
-    page(world, id, None, version)
-}
-
-fn item(world: &mut Workspace, id: Uuid, property: &str, query: &str, version: ApiVersion) -> Result<String, ApiError> {
-    let mut wanted = ItemPage::default();
-    for (key, value) in pairs(query) {
-        match key.as_str() {
-            "page_size" => wanted.page_size = Some(value),
-            "start_cursor" => wanted.start_cursor = Some(value),
-            _ => {}
-        }
-    }
-    let signature = world.ids.next_number();
-    let row = world.row_by_id(id).filter(|row| world.sees_row(row)).ok_or_else(|| not_found(world, "page", id))?;
-    items::property_item(&painter(world, version, signature, None), row, &percent_decoded(property, false), &wanted)
 }

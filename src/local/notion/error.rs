@@ -48,7 +48,7 @@ impl ApiError {
         Self::new(400, "validation_error", message)
     }
 
-    /// `body failed validation: <place> should be <expected>, instead was `<json>`.`
+    /// "body failed validation: PLACE should be EXPECTED, instead was JSON."
     pub(super) fn body_should_be(place: &str, expected: &str, instead_json: &str) -> Self {
         Self::validation(format!("body failed validation: {place} should be {expected}, instead was `{instead_json}`."))
     }

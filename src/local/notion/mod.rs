@@ -20,6 +20,7 @@ mod items;
 mod json;
 mod limits;
 mod log;
+mod pages;
 mod patch;
 mod query;
 mod raw;

@@ -159,6 +159,21 @@ impl Value {
         name.to_owned()
     }
 
+    /// The people it names.
+    pub(super) fn people(&self) -> Vec<&Person> {
+        match self {
+            Self::People(people) => people.iter().collect(),
+            Self::Title(spans) | Self::RichText(spans) => spans
+                .iter()
+                .filter_map(|span| match span {
+                    Span::Person(person) => Some(person),
+                    _ => None,
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether each read may show other bytes.
     pub(super) fn has_signed_url(&self) -> bool {
         matches!(self, Self::Files(files) if files.iter().any(|file| matches!(file, File::Uploaded { .. })))

@@ -12,6 +12,7 @@
 //! | `POST /control/data_sources/{id}/rows` | a row (below), `count` | adds one row, or `count` alike (titles numbered) |
 //! | `POST /control/data_sources/{id}/rename` | `name` (needed) | renames |
 //! | `POST /control/data_sources/{id}/{share,unshare,trash,restore,remove}` | | `remove`: for good, with its rows |
+//! | `POST /control/data_sources/{id}/wiki_item` | `data_source_id` (needed) | makes another data source an item of this one |
 //! | `POST /control/data_sources/{id}/rename_property` | `name`, `new_name` (both needed) | no row's time moves |
 //! | `POST /control/data_sources/{id}/rename_option` | `property`, `name`, `new_name` (all needed) | likewise |
 //! | `GET /control/rows/{id}` | | a row's state, hidden milliseconds included |
@@ -181,6 +182,12 @@ struct Renaming {
     new_name: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WikiItem {
+    data_source_id: String,
+}
+
 fn data_source(world: &mut Workspace, method: &str, id: &str, rest: &[&str], body: &str) -> Answer {
     match (method, rest) {
         ("GET", ["rows"]) => rows::list(world, id),
@@ -193,6 +200,7 @@ fn data_source(world: &mut Workspace, method: &str, id: &str, rest: &[&str], bod
                 "trash" => world.trash_data_source(id, true)?,
                 "restore" => world.trash_data_source(id, false)?,
                 "remove" => world.remove_data_source(id)?,
+                "wiki_item" => world.add_wiki_data_source(id, &read::<WikiItem>(body)?.data_source_id)?,
                 "rename_property" => {
                     let wanted: Renaming = read(body)?;
                     world.rename_property(id, &wanted.name, &wanted.new_name)?;

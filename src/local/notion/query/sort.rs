@@ -108,7 +108,11 @@ pub(super) fn sorted_by(
 }
 
 fn property_sort_value(painter: &Painter<'_>, schema: &Schema, key: usize, state: &RowState) -> SortValue {
-    let value = painter.property_json(schema, key, state).map(|json| property_value(&json)).unwrap_or_default();
+    let mut value = painter.property_json(schema, key, state).map(|json| property_value(&json)).unwrap_or_default();
+    // Formulas and rollups are sorted by what they came to.
+    if let Some(inner) = value.get("type").and_then(Value::as_str).and_then(|name| value.get(name)) {
+        value = inner.clone();
+    }
     if let Value::Bool(checked) = value {
         return SortValue::Number(f64::from(u8::from(checked)));
     }

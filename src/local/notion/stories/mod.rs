@@ -2,6 +2,7 @@
 
 mod cap;
 mod cursors;
+mod filters;
 mod http;
 mod lifecycle;
 mod shapes;

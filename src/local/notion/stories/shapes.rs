@@ -251,7 +251,6 @@ fn signed_urls_differ_on_each_read_and_the_expectation_knows_the_last_one() {
 fn requests_are_refused_as_notion_refuses_them() {
     let mut notion = Notion::new();
     let query = format!("/v1/data_sources/{}/query", notion.source);
-    let nil = "00000000-0000-0000-0000-000000000000";
     for (method, path, body, status, message) in [
         (
             "GET",
@@ -316,7 +315,12 @@ fn requests_are_refused_as_notion_refuses_them() {
         let answer = notion.ask(method, path, body);
         assert_eq!((answer.status, answer.message()), (status, message), "{method} {path} {body}");
     }
-    assert_eq!(notion.page(nil).status, 404);
+    assert_eq!(notion.page("00000000-0000-0000-0000-000000000000").status, 404);
+}
+
+#[test]
+fn a_token_and_a_version_are_needed() {
+    let mut notion = Notion::new();
     let unversioned = Incoming {
         method: "GET".to_owned(),
         path: "/v1/users/me".to_owned(),

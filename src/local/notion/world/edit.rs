@@ -149,6 +149,10 @@ impl Workspace {
         state.locked = changes.locked.unwrap_or(state.locked);
         state.archived = changes.archived.unwrap_or(state.archived);
         state.trashed = changes.trashed.unwrap_or(state.trashed);
+        for person in changes.values.iter().flat_map(|(_, value)| value.people()) {
+            let id = parse_id(&person.id).unwrap_or_default();
+            self.people.entry(id).or_insert_with(|| person.clone());
+        }
         let mut scratch = Schema::new();
         let source = state.parent.data_source().and_then(|id| self.sources.get_mut(&id));
         let schema = source.map_or(&mut scratch, |source| &mut source.schema);

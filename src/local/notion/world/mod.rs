@@ -42,7 +42,7 @@ pub struct Workspace {
     pub(super) rows: BTreeMap<u64, Row>,
     row_numbers: HashMap<Uuid, u64>,
     next_row_number: u64,
-    /// People that rows name as their makers.
+    /// People that rows name.
     people: HashMap<Uuid, Person>,
     /// Moves on with each change that a query could show.
     pub(super) revision: u64,

@@ -1,25 +1,39 @@
 //! Stories over HTTP against a real Sail: what the endpoint promises, statement by statement.
 
 use std::path::Path;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::Weak;
 
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use super::*;
 
+mod access;
+mod behaviours;
+mod engines;
+mod merges;
+mod proofs;
+mod statements;
+
 const TOKEN: &str = "local-token";
 
-/// One engine for all tests of the binary; it ends when the binary does.
-async fn engine() -> Engine {
-    static ENGINE: OnceCell<Engine> = OnceCell::const_new();
-    static DATA: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let start = || async {
-        let data = DATA.get_or_init(|| tempfile::tempdir().unwrap());
-        Engine::start_sail(&sail_program(), data.path()).await.unwrap()
-    };
-    ENGINE.get_or_init(start).await.clone()
+/// The engine that tests share while any of them runs; it goes with its data when the last one is done.
+#[derive(Debug)]
+struct SharedEngine {
+    engine: Engine,
+    _data: tempfile::TempDir,
+}
+
+async fn shared_engine() -> Arc<SharedEngine> {
+    static SHARED: tokio::sync::Mutex<Weak<SharedEngine>> = tokio::sync::Mutex::const_new(Weak::new());
+    let mut shared = SHARED.lock().await;
+    if let Some(running) = shared.upgrade() {
+        return running;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::start_sail(&sail_program(), data.path()).await.unwrap();
+    let started = Arc::new(SharedEngine { engine, _data: data });
+    *shared = Arc::downgrade(&started);
+    started
 }
 
 fn sail_program() -> std::path::PathBuf {
@@ -36,6 +50,7 @@ struct Workspace {
     endpoint: DatabricksEndpoint,
     client: reqwest::Client,
     schema: String,
+    _engine: Arc<SharedEngine>,
 }
 
 impl Workspace {
@@ -45,10 +60,11 @@ impl Workspace {
 
     async fn with(settings: EndpointSettings) -> Self {
         let address = "127.0.0.1:0".parse().unwrap();
-        let endpoint = DatabricksEndpoint::start(address, engine().await, settings).await.unwrap();
+        let shared = shared_engine().await;
+        let endpoint = DatabricksEndpoint::start(address, shared.engine.clone(), settings).await.unwrap();
         let schema = format!("main.s{}", uuid::Uuid::new_v4().simple());
         endpoint.query(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await.unwrap();
-        Self { endpoint, client: http_client(), schema }
+        Self { endpoint, client: http_client(), schema, _engine: shared }
     }
 
     /// A workspace with the tables of the service, as `init-tables` makes them.
@@ -103,6 +119,15 @@ impl Workspace {
         panic!("statement {id} does not end");
     }
 
+    /// Runs it and expects FAILED; returns SQLSTATE and message.
+    async fn failure(&self, sql: &str, parameters: Value) -> (String, String) {
+        let body = self.run(sql, parameters).await;
+        let status = &body["status"];
+        assert_eq!(status["state"], "FAILED", "{body}");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (text(&status["sql_state"]), text(&status["error"]["message"]))
+    }
+
     async fn upsert(&self, rows: &[Value]) -> Value {
         self.upsert_text(&json!(rows).to_string(), rows.len()).await
     }
@@ -120,6 +145,10 @@ impl Workspace {
     async fn query(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         self.endpoint.query(&self.sql(sql)).await.unwrap()
     }
+}
+
+fn state(body: &Value) -> &str {
+    body["status"]["state"].as_str().unwrap_or_else(|| panic!("no state in {body}"))
 }
 
 /// affected, updated, deleted, inserted
@@ -177,50 +206,3 @@ WHEN NOT MATCHED THEN INSERT (page_id, database_id, database_name, data_source_i
   created_time, last_edited_time, is_archived, in_trash, removed_at, removal_reason, api_version, ingested_at, sync_run_id)
   VALUES (s.page_id, s.database_id, s.database_name, s.data_source_id, s.payload, s.payload_sha256, s.hydrated_properties,
   s.created_time, s.last_edited_time, s.is_archived, s.in_trash, NULL, NULL, :api_version, current_timestamp(), :run_id)";
-
-#[tokio::test]
-async fn rows_are_inserted_once_updated_when_newer_and_never_overwritten_by_older_ones() {
-    let workspace = Workspace::with_tables().await;
-    let first = workspace.upsert(&[page("a", NOW, "1"), page("b", NOW, "1")]).await;
-    assert_eq!(counts(&first), ["2", "0", "0", "2"]);
-    let columns: Vec<&str> = first["manifest"]["schema"]["columns"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|column| column["name"].as_str().unwrap())
-        .collect();
-    assert_eq!(columns, ["num_affected_rows", "num_updated_rows", "num_deleted_rows", "num_inserted_rows"]);
-    assert_eq!(counts(&workspace.upsert(&[page("a", NOW, "1"), page("b", NOW, "1")]).await), ["0", "0", "0", "0"]);
-    let mixed = [page("a", LATE, "2"), page("b", EARLY, "stale"), page("c", NOW, "1")];
-    assert_eq!(counts(&workspace.upsert(&mixed).await), ["2", "1", "0", "1"]);
-    let rows = workspace.query("SELECT page_id, payload FROM `cat`.`bronze`.notion_raw_pages ORDER BY page_id").await;
-    let shown: Vec<String> = rows.into_iter().map(|row| row.into_iter().flatten().collect()).collect();
-    assert_eq!(shown, ["a2", "b1", "c1"]);
-    workspace.endpoint.stop().await;
-}
-
-#[tokio::test]
-async fn cut_json_and_a_wrong_count_fail_and_write_nothing() {
-    let workspace = Workspace::with_tables().await;
-    let rows = json!([page("a", NOW, "1"), page("b", NOW, "1")]).to_string();
-    let cut = workspace.upsert_text(&rows[..rows.len() - 5], 2).await;
-    assert_eq!((&cut["status"]["state"], &cut["status"]["sql_state"]), (&json!("FAILED"), &json!("22023")));
-    let wrong = workspace.upsert_text(&rows, 3).await;
-    assert_eq!((&wrong["status"]["state"], &wrong["status"]["sql_state"]), (&json!("FAILED"), &json!("P0001")));
-    let message = wrong["status"]["error"]["message"].as_str().unwrap();
-    assert!(message.contains("[USER_RAISED_EXCEPTION] notion-sync: rows parsed differ from rows sent"), "{message}");
-    assert_eq!(workspace.query("SELECT count(*) FROM `cat`.`bronze`.notion_raw_pages").await, [[Some("0".to_owned())]]);
-}
-
-#[tokio::test]
-async fn a_payload_comes_back_byte_for_byte_also_through_a_view() {
-    let workspace = Workspace::with_tables().await;
-    let odd = "{\"a\": \"it's \\\\ \\\" \\n \\u0000 \\u00e9 é 😀 :rows ${x} `b` -- /* 1.10 1e3\",\t\"b\":[ ]}\n";
-    let long = format!("{odd}{}", "x'\\\"é".repeat(20_000));
-    let body = workspace.upsert(&[page("short", NOW, odd)]).await;
-    assert_eq!(counts(&body), ["1", "0", "0", "1"]);
-    let body = workspace.upsert(&[page("long", NOW, &long)]).await;
-    assert_eq!(counts(&body), ["1", "0", "0", "1"]);
-    let rows = workspace.query("SELECT payload FROM `cat`.`bronze`.notion_raw_pages ORDER BY page_id DESC").await;
-    assert_eq!(rows, [[Some(odd.to_owned())], [Some(long)]]);
-}
