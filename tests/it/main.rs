@@ -3,13 +3,13 @@
 mod support;
 
 mod cap;
-mod cursor;
-mod proof;
-mod sweep;
 mod cli_process;
-mod lambda_process;
-mod rotation;
+mod cursor;
 mod docs;
 mod fuzz;
+mod lambda_process;
+mod proof;
+mod rotation;
+mod sweep;
 mod sync;
 mod tidy;
