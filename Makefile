@@ -51,8 +51,8 @@ check-lambda-tree: # The Lambda is built without the local stack: nothing of it 
 	fi
 
 .PHONY: bench
-bench: setup ## Measure the pipeline on synthetic pages
-	$(CARGO) bench --locked
+bench: setup ## Measure the pipeline on synthetic pages, and a first sync of 25,000 rows on the local stack
+	$(CARGO) bench --locked --bench pipeline --bench walk_25000
 
 .PHONY: build
 build: setup ## Build the Lambda's artifact, target/lambda/notion-sync-lambda/bootstrap (ARCH=arm64|x86-64)

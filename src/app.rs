@@ -4,26 +4,21 @@ use tokio::time::Instant;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::action::{Action, SweepRequest, SyncRequest};
-use crate::aws;
+use crate::clients::Clients;
 use crate::clock::{Clock, Deadline};
 use crate::config::Config;
-use crate::databricks;
-use crate::dynamodb::StateTable;
 use crate::failure::{Failure, FailureClass};
 use crate::health;
 use crate::ids::{Database, DatabaseName, RunId};
 use crate::init_tables;
 use crate::lease::{Acquired, Lease};
-use crate::notion;
 use crate::progress::{Progress, ProgressEvent};
 use crate::report::{Outcome, Report};
 use crate::run::{Meter, Run};
 use crate::run_log;
-use crate::secrets::Secrets;
 use crate::status;
 use crate::sync::Engine;
 use crate::sync::engine::Wanted;
-use crate::watermark::{Cache, Truth, Watermarks};
 
 /// The service with its clients, built once per process and used for every run.
 #[derive(Debug)]
@@ -32,16 +27,6 @@ pub struct App {
     clock: Clock,
     /// A failure to set the clients up is answered by every run, with its class.
     clients: Result<Clients, Failure>,
-}
-
-/// Everything that talks to the outside.
-#[derive(Debug)]
-pub(crate) struct Clients {
-    pub(crate) notion: notion::Client,
-    pub(crate) databricks: databricks::Client,
-    pub(crate) secrets: Secrets,
-    pub(crate) state_table: Option<StateTable>,
-    pub(crate) watermarks: Watermarks,
 }
 
 /// What a run is given by whoever asks for it.
@@ -224,23 +209,4 @@ struct Skipped;
 enum Work {
     Sync(Wanted),
     Sweep { allow_removals: bool },
-}
-
-impl Clients {
-    async fn new(config: &Config) -> Result<Self, Failure> {
-        let needs_aws = config.watermark_table.is_some() || config.secrets.needs_secret();
-        let sdk_config = if needs_aws { Some(aws::sdk_config(&config.aws).await) } else { None };
-        let secrets_client =
-            sdk_config.as_ref().filter(|_| config.secrets.needs_secret()).map(aws_sdk_secretsmanager::Client::new);
-        let secrets = Secrets::new(config.secrets.clone(), secrets_client);
-        let notion = notion::Client::new(config.notion.clone(), secrets.clone(), config.retry)?;
-        let databricks = databricks::Client::new(config.databricks.clone(), secrets.clone(), config.retry)?;
-        let state_table = sdk_config
-            .as_ref()
-            .zip(config.watermark_table.clone())
-            .map(|(sdk_config, name)| StateTable::new(sdk_config, name));
-        let cache = state_table.clone().map(Cache::new);
-        let watermarks = Watermarks::new(Truth::new(databricks.clone()), cache);
-        Ok(Self { notion, databricks, secrets, state_table, watermarks })
-    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::Clients;
+use crate::clients::Clients;
 use crate::config::Config;
 use crate::databricks::Statement;
 use crate::failure::{Failure, FailureClass};

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tracing::warn;
 
-use crate::app::Clients;
+use crate::clients::Clients;
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::run::Run;

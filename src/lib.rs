@@ -9,6 +9,7 @@ pub mod action;
 pub mod app;
 pub mod aws;
 pub mod cli;
+mod clients;
 pub mod clock;
 pub mod config;
 pub mod databricks;

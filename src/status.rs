@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::Clients;
+use crate::clients::Clients;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::ids::Database;

@@ -2,4 +2,14 @@
 
 mod support;
 
+mod cap;
+mod cursor;
+mod proof;
+mod sweep;
+mod cli_process;
+mod lambda_process;
+mod rotation;
+mod docs;
+mod fuzz;
 mod sync;
+mod tidy;

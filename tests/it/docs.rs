@@ -1,0 +1,192 @@
+//! The documents say what the code does: tables, classes, codes, samples and links are compared with it.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use notion_sync::action::Action;
+use notion_sync::cli::INTERRUPTED;
+use notion_sync::config::vars;
+use notion_sync::event;
+use notion_sync::failure::{ExitCode, FailureClass};
+use notion_sync::ids::{Database, DatabaseId, DatabaseName};
+use notion_sync::metrics;
+
+use crate::tidy::{project_files, read};
+
+const OPERATIONS: &str = "docs/OPERATIONS.md";
+const ARCHITECTURE: &str = "docs/ARCHITECTURE.md";
+
+/// The part of a document below a heading, up to the next heading of the same level.
+fn section(document: &str, heading: &str) -> String {
+    let level: String = heading.chars().take_while(|c| *c == '#').collect();
+    let text = read(document);
+    let mut lines = text.lines().skip_while(|line| *line != heading).skip(1).peekable();
+    assert!(lines.peek().is_some(), "{document} has no section {heading:?}");
+    lines.take_while(|line| !line.starts_with(&format!("{level} "))).collect::<Vec<_>>().join("\n")
+}
+
+/// The cells of a table's rows, header and rule left out.
+fn rows(text: &str) -> Vec<Vec<String>> {
+    let is_row = |line: &&str| line.starts_with('|');
+    let cells = |line: &str| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+    text.lines().filter(is_row).skip(2).map(cells).collect()
+}
+
+#[test]
+fn the_readme_has_the_table_of_variables_as_the_code_makes_it() {
+    let table = vars::markdown_table();
+    assert!(read("README.md").contains(&table), "put this into README.md, section Configuration:\n\n{table}");
+}
+
+#[test]
+fn tables_of_metrics_are_as_the_code_makes_them() {
+    let table = metrics::markdown_table();
+    assert!(read(OPERATIONS).contains(&table), "put this into {OPERATIONS}, section Metrics:\n\n{table}");
+    assert!(read(OPERATIONS).contains(metrics::NAMESPACE));
+    for document in project_files().iter().filter(|file| file.ends_with(".md")) {
+        let text = read(document);
+        assert!(
+            !text.contains("| Metric | Unit |") || text.contains(&table),
+            "{document}: its table of metrics is old"
+        );
+    }
+}
+
+#[test]
+fn operations_explains_every_failure_class_and_no_other() {
+    let text = section(OPERATIONS, "## Failure classes");
+    let documented: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let classes: Vec<&str> = FailureClass::ALL.iter().map(|class| class.name()).collect();
+    assert_eq!(documented, classes, "one heading per class, in the order of src/failure.rs");
+    for class in FailureClass::ALL {
+        let part = section(OPERATIONS, &format!("### {class}"));
+        let code = format!("Exit code {}.", class.exit_code() as u8);
+        for wanted in [code.as_str(), "**Means:**", "**Data:**", "**Do:**"] {
+            assert!(part.contains(wanted), "{OPERATIONS}, {class}: no {wanted:?}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_has_every_exit_code_and_no_other() {
+    let text = section("README.md", "## Command line");
+    let documented: Vec<u8> = rows(&text).iter().filter_map(|row| row[0].trim_matches('`').parse().ok()).collect();
+    let families = FailureClass::ALL.iter().map(|class| class.exit_code());
+    let mut codes: BTreeSet<u8> = families.chain([ExitCode::Done, ExitCode::Partial]).map(|code| code as u8).collect();
+    codes.insert(INTERRUPTED);
+    assert_eq!(documented, codes.into_iter().collect::<Vec<_>>());
+}
+
+/// The customer's databases, as the samples name them.
+fn databases() -> Vec<Database> {
+    let names = ["actions", "budget_lines", "programs", "projects", "risks"];
+    let database = |(number, name): (usize, &&str)| Database {
+        name: DatabaseName::parse(name).unwrap(),
+        id: DatabaseId::parse(&format!("be633bf1dfa0436db259571129a590e{number}")).unwrap(),
+    };
+    names.iter().enumerate().map(database).collect()
+}
+
+#[test]
+fn every_sample_event_parses_and_stands_in_the_readme() {
+    let files = project_files();
+    let samples: Vec<&str> = files.iter().filter_map(|file| file.strip_prefix("events/")).collect();
+    let documented: Vec<String> =
+        rows(&section("README.md", "## Events")).iter().flat_map(|row| samples_in(&row[0])).collect();
+    let mut sorted = documented.clone();
+    sorted.sort();
+    assert_eq!(sorted, samples, "README's table of events lists every sample once");
+    let mut actions = BTreeSet::new();
+    for sample in samples {
+        let request = event::parse(&read(&format!("events/{sample}")), &databases());
+        let request = request.unwrap_or_else(|failure| panic!("events/{sample}: {failure:?}"));
+        actions.insert(request.action.name());
+    }
+    let all = ["health", "init-tables", "list-databases", "status", "sweep", "sync"];
+    assert_eq!(actions, all.into(), "a sample of every action: {:?}", Action::Health.name());
+}
+
+/// The file names in backticks in a cell.
+fn samples_in(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_link_to_a_file_leads_somewhere() {
+    let files: BTreeSet<String> = project_files().into_iter().collect();
+    let mut links = 0;
+    for document in files.iter().filter(|file| file.ends_with(".md")) {
+        let text = without_code(&read(document));
+        for (at, _) in text.match_indices("](") {
+            let target: String = text[at + 2..].chars().take_while(|c| *c != ')').collect();
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            links += 1;
+            let (path, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let file = if path.is_empty() { document.clone() } else { resolved(document, path) };
+            let is_folder = files.iter().any(|other| other.starts_with(&format!("{}/", file.trim_end_matches('/'))));
+            assert!(files.contains(&file) || is_folder, "{document}: the link to {target} leads nowhere");
+            let has_anchor = anchor.is_empty() || anchors(&read(&file)).contains(anchor);
+            assert!(has_anchor, "{document}: {file} has no heading #{anchor}");
+        }
+    }
+    assert!(links > 10, "the documents link to each other: {links}");
+}
+
+/// A document without fenced code, where brackets mean something else.
+fn without_code(text: &str) -> String {
+    text.split("```").step_by(2).collect()
+}
+
+fn resolved(document: &str, path: &str) -> String {
+    let mut resolved = PathBuf::new();
+    for part in Path::new(document).parent().unwrap().join(path).components() {
+        match part {
+            Component::ParentDir => assert!(resolved.pop(), "{document}: {path} leads out of the project"),
+            Component::Normal(name) => resolved.push(name),
+            _ => {}
+        }
+    }
+    resolved.to_str().unwrap().to_owned()
+}
+
+/// The anchors of a document's headings, as code hosts make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let is_heading = |line: &&str| line.starts_with('#');
+    let anchor = |line: &str| {
+        let words = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        words.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+    };
+    without_code(text).lines().filter(is_heading).map(anchor).collect()
+}
+
+#[test]
+fn the_architecture_maps_every_module() {
+    let map = section(ARCHITECTURE, "## Map");
+    for file in project_files() {
+        let Some(path) = file.strip_prefix("src/").filter(|path| path.ends_with(".rs")) else { continue };
+        // Rooms of the local stack and of tests are told as a whole.
+        let depth = path.split('/').count();
+        if path.ends_with("tests.rs") || path.contains("/stories") || (path.starts_with("local/") && depth > 2) {
+            continue;
+        }
+        let name = path.trim_end_matches("/mod.rs").trim_end_matches(".rs");
+        let listed = [format!("`{path}`"), format!("`{name}/`"), format!("`{name}.rs`")];
+        assert!(listed.iter().any(|entry| map.contains(entry.as_str())), "{ARCHITECTURE}: the map lacks {path}");
+    }
+}
+
+#[test]
+fn every_invariant_names_tests_that_exist() {
+    let sources: String = project_files().iter().filter(|file| file.ends_with(".rs")).map(|file| read(file)).collect();
+    let invariants = rows(&section(ARCHITECTURE, "## Invariants"));
+    assert!(invariants.len() >= 15, "{}", invariants.len());
+    for row in invariants {
+        let tests = samples_in(row.last().unwrap());
+        assert!(!tests.is_empty(), "no test holds: {}", row[0]);
+        for test in tests.iter().filter(|test| !test.contains([' ', '.', '/'])) {
+            assert!(sources.contains(&format!("fn {test}(")), "{ARCHITECTURE} names a test that is not there: {test}");
+        }
+    }
+}
