@@ -3,6 +3,9 @@
 mod support;
 
 mod cli_process;
+mod crash;
+mod fault_matrix;
 mod lambda_process;
 mod rotation;
+mod secrets;
 mod sync;
