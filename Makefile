@@ -41,7 +41,7 @@ check: setup check-lambda-tree ## Check format, lints, documentation and the Lam
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --bin notion-sync-lambda --bin notion-sync -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --features local-stack
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --no-deps --document-private-items --features local-stack
 
 .PHONY: check-lambda-tree
 check-lambda-tree: # The Lambda is built without the local stack: nothing of it may be in its tree.

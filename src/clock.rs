@@ -9,6 +9,9 @@ use tokio::time::Instant;
 /// The longest time kept back before a deadline for finishing, proving and storing (DESIGN §4, small print).
 const LONGEST_RESERVE: Duration = Duration::from_secs(60);
 
+/// The least time between two positions stored in mid-work.
+const SHORTEST_CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Where the wall-clock time comes from.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
@@ -91,6 +94,14 @@ impl Deadline {
     #[must_use]
     pub fn left_for_work(&self) -> Option<Duration> {
         self.ends.map(|ends| ends.soft.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether as much time has gone since `mark` as is left for work: time to store how far the run has come. Never true
+    /// without a deadline, nor within half a second.
+    #[must_use]
+    pub fn is_half_gone_since(&self, mark: Instant) -> bool {
+        let since = mark.elapsed();
+        since >= SHORTEST_CHECKPOINT_INTERVAL && self.left_for_work().is_some_and(|left| since >= left)
     }
 
     /// Time left until the run must have ended; `None` = unlimited.

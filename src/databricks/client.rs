@@ -32,6 +32,11 @@ const SHORTEST_SERVER_WAIT_SECONDS: u64 = 5;
 /// Longest time a statement is waited for where no deadline ends the run before; a stopped warehouse needs minutes.
 const LONGEST_STATEMENT: Duration = Duration::from_secs(3600);
 
+/// Time between two polls: from the first to the longest; nearer to the deadline half of what is left.
+const FIRST_POLL_DELAY: Duration = Duration::from_millis(200);
+const LONGEST_POLL_DELAY: Duration = Duration::from_secs(5);
+const SHORTEST_POLL_DELAY: Duration = Duration::from_millis(20);
+
 /// How long a cancelled statement is watched, so that a MERGE that won the race counts as done.
 const CANCEL_WATCH: Duration = Duration::from_secs(5);
 
@@ -115,8 +120,9 @@ impl Client {
                     waited_seconds: submitted.elapsed().as_secs(),
                 });
             }
-            let delay = delays.next().unwrap_or(Duration::from_secs(5));
-            let polled = if run.deadline.left_for_work().is_some_and(|left| left <= delay) {
+            let left = run.deadline.left_for_work().unwrap_or(Duration::MAX);
+            let delay = delays.next().unwrap_or(LONGEST_POLL_DELAY).min(left / 2);
+            let polled = if left < SHORTEST_POLL_DELAY {
                 Err(DatabricksError::DeadlineNear { retry_after: None })
             } else {
                 sleep(delay).await;
@@ -126,15 +132,13 @@ impl Client {
                 Ok(answer) => answer,
                 Err(error @ DatabricksError::DeadlineNear { .. }) => {
                     match self.cancel_and_watch(&answer.statement_id, run).await {
-                        Some(ended) => ended,
-                        None => return Err(error),
+                        // It ended before the cancel came: what it did counts.
+                        Some(ended) if ended.status.state != State::Canceled => ended,
+                        _ => return Err(error),
                     }
                 }
                 Err(error) => return Err(error),
             };
-            if matches!(answer.status.state, State::Canceled) && run.deadline.is_near() {
-                return Err(DatabricksError::DeadlineNear { retry_after: None });
-            }
         }
     }
 
@@ -323,9 +327,9 @@ impl Client {
 /// 0.2 → 0.4 → … → 5 s, with jitter (facts/databricks §1.5); endless, since the statement's own bound ends the polling.
 fn poll_delays() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(200))
+        .with_min_delay(FIRST_POLL_DELAY)
         .with_factor(2.0)
-        .with_max_delay(Duration::from_secs(5))
+        .with_max_delay(LONGEST_POLL_DELAY)
         .without_max_times()
         .with_jitter()
         .build()

@@ -25,7 +25,7 @@ pub enum AwsError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// Its folders or its port could not be had.
-    #[error("the AWS emulator's folders or port: {0}")]
+    #[error("the AWS emulator: {0}")]
     Io(#[from] std::io::Error),
     /// A call got no answer.
     #[error("{operation} got no answer: {source}")]
@@ -71,6 +71,9 @@ impl AwsEmulator {
     /// # Errors
     /// When it does not start; the error shows the end of its log.
     pub async fn start(settings: &AwsSettings) -> Result<Self, AwsError> {
+        if let Some(port) = settings.port {
+            loopback::ensure_free(port)?;
+        }
         let mut tries = 0;
         loop {
             let port = settings.port.map_or_else(loopback::free_port, Ok)?;

@@ -258,7 +258,7 @@ mod tests {
         client.act(&row, RowAction::Unarchive).await.unwrap();
         client.act(&row, RowAction::Restore).await.unwrap();
         client.move_row(&row, find_database(&databases, &environment, "other").unwrap()).await.unwrap();
-        assert_eq!(notion.workspace(|workspace| workspace.row_ids(&other)).unwrap(), [row.clone()]);
+        assert_eq!(notion.workspace(|workspace| workspace.row_ids(&other)).unwrap(), std::slice::from_ref(&row));
     }
 
     #[tokio::test]

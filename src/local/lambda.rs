@@ -139,8 +139,8 @@ impl LocalLambda {
             .map_err(|_| LambdaError::Slow { event: event.clone(), log_file: log_file() })??;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
-            let message = format!("{text}{}", String::from_utf8_lossy(&output.stderr));
-            return Err(LambdaError::Function { event, message: message.trim().to_owned(), log_file: log_file() });
+            let message = error_text(&format!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+            return Err(LambdaError::Function { event, message, log_file: log_file() });
         }
         serde_json::from_str(&text).map_err(|source| LambdaError::Unreadable { event, source, text })
     }
@@ -151,5 +151,22 @@ impl LocalLambda {
     /// When the process can't be waited for.
     pub async fn stop(self) -> Result<(), LambdaError> {
         Ok(self.process.stop().await?)
+    }
+}
+
+/// What `cargo lambda invoke` prints of a function's error, without its invitation to report that as its own.
+fn error_text(printed: &str) -> String {
+    printed.split("Was this behavior unexpected?").next().unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_shown_without_the_tools_own_words() {
+        let printed =
+            "Error: UnknownDatabase\n\n  × unknown database\n\n  Was this behavior unexpected?\n  Start a thread";
+        assert_eq!(error_text(printed), "Error: UnknownDatabase\n\n  × unknown database");
     }
 }

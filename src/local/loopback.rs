@@ -20,6 +20,17 @@ pub fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind(address(0))?.local_addr()?.port())
 }
 
+/// Fails when something listens on this port already: another program there must not be taken for ours.
+///
+/// # Errors
+/// When the address can't be bound.
+pub fn ensure_free(port: u16) -> std::io::Result<()> {
+    let taken = |error: std::io::Error| {
+        std::io::Error::new(error.kind(), format!("{} is taken ({error}); end what listens there", address(port)))
+    };
+    TcpListener::bind(address(port)).map(drop).map_err(taken)
+}
+
 /// A client for the local stack's own use.
 ///
 /// # Errors

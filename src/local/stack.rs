@@ -1,5 +1,6 @@
 //! The whole stack: emulators, engine, table and secret, a seeded workspace, and the variables that lead to them.
 
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -98,6 +99,8 @@ pub struct LocalStack {
     aws: AwsEmulator,
     databases: Vec<SeededDatabase>,
     environment: Environment,
+    /// Held, and released by the system however we end.
+    _folder_lock: File,
 }
 
 impl LocalStack {
@@ -106,7 +109,9 @@ impl LocalStack {
     /// # Errors
     /// When one of the parts does not start; what was started before ends.
     pub async fn start(settings: &StackSettings, now: Timestamp) -> Result<Self, StackError> {
-        empty_folder(&settings.folder).map_err(io_error(&format!("the folder {}", settings.folder.display())))?;
+        let folder_error = || io_error(format!("the folder {}", settings.folder.display()));
+        let folder_lock = lock_folder(&settings.folder).map_err(folder_error())?;
+        empty_folder(&settings.folder).map_err(folder_error())?;
         let ports = settings.ports;
         let aws_settings = AwsSettings {
             program: settings.tools.ministack(),
@@ -122,17 +127,17 @@ impl LocalStack {
         let databricks_address = loopback::address(ports.databricks);
         let databricks = DatabricksEndpoint::start(databricks_address, engine.clone(), endpoint_settings())
             .await
-            .map_err(io_error(&format!("the address {databricks_address} for Databricks")))?;
+            .map_err(io_error(format!("the address {databricks_address} for Databricks")))?;
         let notion_address = loopback::address(ports.notion);
         let notion = NotionEmulator::start(notion_address, notion::Settings::default())
             .await
-            .map_err(io_error(&format!("the address {notion_address} for Notion")))?;
+            .map_err(io_error(format!("the address {notion_address} for Notion")))?;
         let databases = notion.workspace(|workspace| seed::fill(workspace, now))?;
 
         let environment = environment(&notion, &databricks, &aws, &databases);
         aws.client().create_state_table(STATE_TABLE).await?;
         aws.client().put_secret(SECRET, &environment.secret()).await?;
-        Ok(Self { notion, engine, databricks, aws, databases, environment })
+        Ok(Self { notion, engine, databricks, aws, databases, environment, _folder_lock: folder_lock })
     }
 
     /// The Notion emulator.
@@ -234,15 +239,83 @@ fn environment(
     environment
 }
 
+/// Takes the folder for this process: two stacks must not write the same tables.
+fn lock_folder(folder: &Path) -> io::Result<File> {
+    let path = folder.with_extension("lock");
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let file = File::create(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(io::Error::other("another stack is running there")),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
 fn empty_folder(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
+    match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    std::fs::create_dir_all(folder)
+    fs::create_dir_all(folder)
 }
 
-fn io_error(what: &str) -> impl FnOnce(io::Error) -> StackError {
-    let what = what.to_owned();
+fn io_error(what: String) -> impl FnOnce(io::Error) -> StackError {
     |source| StackError::Io { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_started_stack_answers_everywhere_its_variables_lead() {
+        let parent = tempfile::tempdir().unwrap();
+        let tools = Tools::of_this_repository();
+        let settings = StackSettings { tools, folder: parent.path().join("stack"), ports: Ports::default() };
+        let stack = LocalStack::start(&settings, "2026-11-22T15:47:00Z".parse().unwrap()).await.unwrap();
+        let environment = stack.environment();
+        let (http, secret) = (loopback::client().unwrap(), environment.secret());
+        let credential = |name: &str| secret[name].as_str().unwrap().to_owned();
+
+        let database_id = environment.get("NOTION_BUDGET_LINES_DB_ID").unwrap();
+        let url = format!("{}/v1/databases/{database_id}", environment.get("NOTION_BASE_URL").unwrap());
+        let request = http.get(url).bearer_auth(credential("NOTION_API_KEY")).header("Notion-Version", "2026-03-11");
+        assert_eq!(request.send().await.unwrap().status(), 200);
+
+        let url = format!("{}/oidc/v1/token", environment.get("DATABRICKS_HOST").unwrap());
+        let form = [("grant_type", "client_credentials"), ("scope", "all-apis")];
+        let (id, password) = (credential("DATABRICKS_CLIENT_ID"), credential("DATABRICKS_CLIENT_SECRET"));
+        let request = http.post(url).basic_auth(id, Some(password)).form(&form);
+        assert_eq!(request.send().await.unwrap().status(), 200);
+        assert_eq!(stack.databricks().query("SELECT 1").await.unwrap(), [[Some("1".to_owned())]]);
+
+        let stored = serde_json::json!({"SecretId": environment.get("SECRETS_ID").unwrap()});
+        let stored = stack.aws().client().secrets_manager("GetSecretValue", &stored).await.unwrap();
+        assert_eq!(stored["SecretString"], secret.to_string());
+        let table = environment.get("WATERMARK_TABLE").unwrap();
+        assert!(stack.aws().client().items(table).await.unwrap().is_empty());
+        stack.stop().await.unwrap();
+    }
+
+    #[test]
+    fn a_folder_serves_one_stack_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("stack");
+        let lock = lock_folder(&folder).unwrap();
+        assert!(lock_folder(&folder).unwrap_err().to_string().contains("another stack"));
+        drop(lock);
+        assert!(lock_folder(&folder).is_ok());
+    }
+
+    #[test]
+    fn what_an_earlier_stack_left_is_gone() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("stack");
+        empty_folder(&folder).unwrap();
+        fs::write(folder.join("table"), "old").unwrap();
+        empty_folder(&folder).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    }
 }

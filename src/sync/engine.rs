@@ -12,7 +12,7 @@ use crate::ids::{DataSourceId, Database};
 use crate::notion::{self, DataSourceRef};
 use crate::report::{Outcome, Report};
 use crate::run::Run;
-use crate::watermark::{Resume, Watermark, Watermarks};
+use crate::watermark::{Watermark, Watermarks};
 
 /// What the sync of a database works with.
 #[derive(Debug)]
@@ -42,11 +42,6 @@ pub struct Wanted {
     pub allow_removals: bool,
 }
 
-/// What one data source's walk came to.
-struct Walked {
-    sweep_wanted: bool,
-}
-
 impl Engine<'_> {
     /// Syncs the database; the report is filled as far as the work came.
     ///
@@ -65,12 +60,12 @@ impl Engine<'_> {
         let loaded = self.watermarks.load(self.database, &ids, self.run).await?;
         report.warnings.extend(loaded.warnings);
         let mut first_failure = None;
-        let mut sweep_wanted = false;
+        let mut is_sweep_owed = false;
         for source in &sources {
             let watermark =
                 loaded.watermarks.get(&source.id).cloned().unwrap_or_else(|| Watermark::none(self.database, source.id));
             match self.sync_source(source, watermark, wanted, loaded.is_cache_usable, report).await {
-                Ok(walked) => sweep_wanted |= walked.sweep_wanted,
+                Ok(is_owed) => is_sweep_owed |= is_owed,
                 Err(Stop::DeadlineNear { retry_after }) => near_deadline(report, retry_after),
                 Err(Stop::Failed(failure)) => {
                     first_failure.get_or_insert(failure);
@@ -80,8 +75,8 @@ impl Engine<'_> {
         if let Some(failure) = first_failure {
             return Err(failure.into());
         }
-        if sweep_wanted && report.outcome == Outcome::Complete {
-            self.sweep_after_walk(&sources, wanted.allow_removals, report).await?;
+        if is_sweep_owed && report.outcome == Outcome::Complete {
+            sweep::sweep(self, &sources, wanted.allow_removals, report).await?;
         }
         Ok(())
     }
@@ -106,6 +101,7 @@ impl Engine<'_> {
     }
 
     /// One data source: the planned walk, and after one that went on from a stored position the edits made in between.
+    /// `true` = a sweep is owed.
     async fn sync_source(
         &self,
         source: &DataSourceRef,
@@ -113,63 +109,26 @@ impl Engine<'_> {
         wanted: Wanted,
         is_cache_usable: bool,
         report: &mut Report,
-    ) -> Result<Walked, Stop> {
+    ) -> Result<bool, Stop> {
         let mut walk = SourceWalk::begin(self, source, &watermark, is_cache_usable);
-        let mut sweep_wanted = false;
-        let mut full_refresh = wanted.full_refresh;
-        let mut restart = wanted.restart;
+        let (mut full_refresh, mut restart) = (wanted.full_refresh, wanted.restart);
         let result = loop {
             let now = self.run.clock.now();
-            let mut planned = match plan(&watermark.row, full_refresh, restart, now, self.config.settle) {
+            let planned = match plan(&watermark.row, full_refresh, restart, now, self.config.settle) {
                 Ok(planned) => planned,
                 Err(failure) => break Err(failure.into()),
             };
-            // A sweep that the finished part of the job asked for is remembered with the rest of it.
-            planned.sweep |= sweep_wanted;
             walk.note_plan(&planned);
             info!(data_source = %source.id, mode = ?planned.mode, edited_since = ?planned.edited_since,
                   is_resumed = planned.is_resumed, "walking");
-            let walked = walk.carry_out(&planned, &mut watermark).await;
-            if walked.is_ok() {
-                sweep_wanted |= planned.sweep;
-                if planned.is_resumed {
-                    (full_refresh, restart) = (false, false);
-                    continue;
-                }
+            match walk.carry_out(&planned, &mut watermark).await {
+                // What it owes, a sweep, stands in the watermark: the plan of the catch-up takes it over.
+                Ok(()) if planned.is_resumed => (full_refresh, restart) = (false, false),
+                walked => break walked.map(|()| planned.sweep),
             }
-            break walked;
         };
         report.add_source(walk.into_report(&watermark));
-        result.map(|()| Walked { sweep_wanted })
-    }
-
-    async fn sweep_after_walk(
-        &self,
-        sources: &[DataSourceRef],
-        allow_removals: bool,
-        report: &mut Report,
-    ) -> Result<(), Stop> {
-        match sweep::sweep(self, sources, allow_removals, report).await {
-            Ok(()) => Ok(()),
-            Err(failed @ Stop::Failed(_)) => Err(failed),
-            Err(Stop::DeadlineNear { retry_after }) => {
-                near_deadline(report, retry_after);
-                self.remember_pending_sweep(sources, report).await
-            }
-        }
-    }
-
-    /// The walk is done and proven, the sweep is not: the next run of this database does it.
-    async fn remember_pending_sweep(&self, sources: &[DataSourceRef], report: &mut Report) -> Result<(), Stop> {
-        let run = self.run.with_deadline(self.run.deadline.for_storing());
-        let ids: Vec<DataSourceId> = sources.iter().map(|source| source.id).collect();
-        let loaded = self.watermarks.load(self.database, &ids, &run).await?;
-        for mut watermark in loaded.watermarks.into_values() {
-            let resume = Resume::new(None, self.run.clock.now(), Vec::new(), true);
-            watermark.row.resume = Some(resume.to_text()?);
-            self.watermarks.store(&watermark, &[], &run, &mut report.warnings).await?;
-        }
-        Ok(())
+        result
     }
 
     /// Finds and repairs what no query shows.

@@ -27,14 +27,24 @@ pub(super) struct Written {
     took: Duration,
 }
 
+/// A MERGE under way: the rows it will have written, and the position it justifies.
+#[derive(Debug)]
+struct InFlight {
+    merge: JoinHandle<Result<Written, Stop>>,
+    keys: Vec<ProofKey>,
+    position: Position,
+}
+
 /// The one MERGE under way, and what the ones before did.
 #[derive(Debug)]
 pub(super) struct Merger {
     databricks: databricks::Client,
     tables: Tables,
     run: Run,
-    in_flight: Option<(JoinHandle<Result<Written, Stop>>, Position)>,
-    /// Every row sent, for the proof.
+    in_flight: Option<InFlight>,
+    /// A batch was given up at the deadline: nothing after it may be sent, or the position would pass its rows.
+    given_up: Option<Option<Duration>>,
+    /// Every row of a committed MERGE, for the proof.
     pub(super) sent: SentRows,
     /// Rows sent, repeats included.
     pub(super) rows_sent: u64,
@@ -55,6 +65,7 @@ impl Merger {
             tables,
             run,
             in_flight: None,
+            given_up: None,
             sent: SentRows::default(),
             rows_sent: 0,
             committed: Position::START,
@@ -71,22 +82,32 @@ impl Merger {
     /// Waits for the MERGE under way and begins the next one.
     pub(super) async fn send(&mut self, batch: Batch) -> Result<(), Stop> {
         self.settle().await?;
-        for row in &batch.rows {
-            self.sent.add(ProofKey { page_id: row.page_id, last_edited_time: row.last_edited_time });
-        }
+        let key = |row: &EncodedRow| ProofKey { page_id: row.page_id, last_edited_time: row.last_edited_time };
+        let keys = batch.rows.iter().map(key).collect();
         self.rows_sent += batch.rows.len() as u64;
         let (databricks, tables, run) = (self.databricks.clone(), self.tables.clone(), self.run.clone());
         let merge = tokio::spawn(async move { merge_rows(&databricks, &tables, &run, batch.rows).await });
-        self.in_flight = Some((merge, batch.position));
+        self.in_flight = Some(InFlight { merge, keys, position: batch.position });
         Ok(())
     }
 
     /// Waits until nothing is under way.
     pub(super) async fn settle(&mut self) -> Result<(), Stop> {
-        let Some((merge, position)) = self.in_flight.take() else { return Ok(()) };
-        let written = merge
+        if let Some(retry_after) = self.given_up {
+            return Err(Stop::DeadlineNear { retry_after });
+        }
+        let Some(InFlight { merge, keys, position }) = self.in_flight.take() else { return Ok(()) };
+        let merged = merge
             .await
-            .map_err(|error| Failure::new(FailureClass::Internal, "a MERGE's task ended early").caused_by(error))??;
+            .map_err(|error| Failure::new(FailureClass::Internal, "a MERGE's task ended early").caused_by(error))?;
+        let written = match merged {
+            Ok(written) => written,
+            Err(Stop::DeadlineNear { retry_after }) => {
+                self.given_up = Some(retry_after);
+                return Err(Stop::DeadlineNear { retry_after });
+            }
+            Err(failed) => return Err(failed),
+        };
         self.written.inserted += written.inserted;
         self.written.updated += written.updated;
         self.written.unchanged += written.unchanged;
@@ -95,6 +116,9 @@ impl Merger {
             self.written.smaller_limit_bytes = written.smaller_limit_bytes;
         }
         self.slowest = self.slowest.max(written.took);
+        for key in keys {
+            self.sent.add(key);
+        }
         self.committed = position;
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::notion::Partition;
 use crate::report::{Mode, Window};
 use crate::warehouse::WatermarkRow;
-use crate::watermark::{Resume, Stretch};
+use crate::watermark::{Resume, Stretch, Swept};
 
 /// What to do with one data source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Plan {
     pub target: Timestamp,
     /// A sweep follows.
     pub sweep: bool,
+    /// How far that sweep has come already.
+    pub swept: Option<Swept>,
     /// Goes on from a stored position.
     pub is_resumed: bool,
 }
@@ -66,11 +68,12 @@ pub fn plan(
                 stretches: resume.stretches,
                 target: target(resume.started_at, settle, stored.synced_through),
                 sweep: is_full || resume.sweep,
+                swept: resume.swept,
                 is_resumed: true,
             });
         }
         if resume.sweep && !wants_everything {
-            return Ok(Plan { sweep: true, ..fresh(stored, false, now, settle) });
+            return Ok(Plan { sweep: true, swept: resume.swept, ..fresh(stored, false, now, settle) });
         }
     }
     Ok(fresh(stored, wants_everything, now, settle))
@@ -84,6 +87,7 @@ fn fresh(stored: &WatermarkRow, is_full: bool, now: Timestamp, settle: Duration)
         stretches: vec![Stretch::whole(Partition::Default), Stretch::whole(Partition::Archived)],
         target: target(now, settle, stored.synced_through),
         sweep: is_full,
+        swept: None,
         is_resumed: false,
     }
 }

@@ -7,6 +7,17 @@ use crate::watermark::RecentRows;
 
 use super::row::fingerprint;
 
+/// What a row read is to the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// The last run wrote exactly this: it need not go to the warehouse.
+    Known,
+    /// The last run wrote another version, which the memory still holds.
+    Overwrites,
+    /// The memory has nothing of it.
+    New,
+}
+
 /// The memory between two runs: fingerprints of every row that the next run reads again for sure, because its edit time
 /// is not before the new watermark (facts/notion §3.4: that includes times in the future).
 #[derive(Debug)]
@@ -23,20 +34,24 @@ impl Settled {
         Self { known, remembered: RecentRows::new(), remember_from }
     }
 
-    /// Takes note of a row read; `true` = the last run wrote exactly this, so it need not go to the warehouse.
-    pub fn is_known(&mut self, row: &Row) -> bool {
+    /// Takes note of a row read.
+    pub fn note(&mut self, row: &Row) -> Noted {
         let fingerprint = fingerprint(row);
-        let is_known = self.known.get(&row.page_id) == Some(&fingerprint);
-        if !is_known {
+        let noted = match self.known.get(&row.page_id) {
+            Some(known) if *known == fingerprint => Noted::Known,
             // This run writes another version, so the one remembered is not what the table holds any more.
-            self.known.remove(&row.page_id);
-        }
+            Some(_) => {
+                self.known.remove(&row.page_id);
+                Noted::Overwrites
+            }
+            None => Noted::New,
+        };
         if row.last_edited_time >= self.remember_from {
             self.remembered.insert(row.page_id, fingerprint);
         } else {
             self.remembered.remove(&row.page_id);
         }
-        is_known
+        noted
     }
 
     /// What the next run may take as known, once everything this run read is written.
@@ -81,21 +96,21 @@ mod tests {
     #[test]
     fn a_row_read_again_unchanged_is_known_and_a_second_edit_in_the_same_minute_is_not() {
         let mut first = Settled::new(RecentRows::new(), at("2026-11-22T13:00:00Z"));
-        assert!(!first.is_known(&row("a", "2026-11-22T13:02:00Z")));
+        assert_eq!(first.note(&row("a", "2026-11-22T13:02:00Z")), Noted::New);
         let mut second = Settled::new(first.into_remembered(), at("2026-11-22T13:00:00Z"));
-        assert!(second.is_known(&row("a", "2026-11-22T13:02:00Z")));
-        assert!(!second.is_known(&row("b", "2026-11-22T13:02:00Z")));
+        assert_eq!(second.note(&row("a", "2026-11-22T13:02:00Z")), Noted::Known);
+        assert_eq!(second.note(&row("b", "2026-11-22T13:02:00Z")), Noted::Overwrites);
         // Whatever the index shows next: the table now holds b.
-        assert!(!second.is_known(&row("a", "2026-11-22T13:02:00Z")));
+        assert_eq!(second.note(&row("a", "2026-11-22T13:02:00Z")), Noted::New);
     }
 
     #[test]
     fn a_row_in_the_future_stays_known_and_one_before_the_watermark_is_forgotten() {
         let mut settled = Settled::new(RecentRows::new(), at("2026-11-22T13:00:00Z"));
-        settled.is_known(&row("a", "2027-01-01T00:00:00Z"));
+        settled.note(&row("a", "2027-01-01T00:00:00Z"));
         assert_eq!(settled.into_remembered().len(), 1);
         let mut settled = Settled::new(RecentRows::new(), at("2026-11-22T13:00:00Z"));
-        settled.is_known(&row("a", "2026-11-22T12:59:00Z"));
+        settled.note(&row("a", "2026-11-22T12:59:00Z"));
         assert!(settled.into_remembered().is_empty());
     }
 }

@@ -1,7 +1,5 @@
 //! The walks of one data source within one run: pages in, MERGEs out, then the watermark, or where the next run goes on.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -10,7 +8,7 @@ use super::hydrate::hydrate;
 use super::merge::{Merger, too_large};
 use super::plan::Plan;
 use super::row::row;
-use super::settle::Settled;
+use super::settle::{Noted, Settled};
 use super::walk::{WalkedPage, Walker};
 use super::{Engine, Stop};
 use crate::databricks::MAX_BODY_BYTES;
@@ -18,12 +16,8 @@ use crate::failure::FailureClass;
 use crate::notion::{DataSourceRef, Partition};
 use crate::progress::ProgressEvent;
 use crate::report::{DataSourceReport, Mode, Totals, Window};
-use crate::run::Run;
 use crate::warehouse::{EncodedRow, WatermarkRow};
 use crate::watermark::{RecentRows, Resume, Stored, Stretch, Watermark};
-
-/// The least time between two positions stored in mid-walk.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The walks of one data source within one run, and what they did.
 pub(super) struct SourceWalk<'a> {
@@ -37,6 +31,8 @@ pub(super) struct SourceWalk<'a> {
     watermark_before: Option<Timestamp>,
     resume: Option<Resume>,
     warnings: Vec<String>,
+    /// The cache's row, as long as the cache remembers rows that this run may be about to overwrite.
+    remembering: Option<WatermarkRow>,
 }
 
 /// What one walk over the stretches of a plan works with.
@@ -58,13 +54,6 @@ impl Walk {
         self.merger.committed = self.batcher.position();
         Ok(())
     }
-
-    /// With half of the time gone since the last stored position, another one is stored: a run that is then killed, or
-    /// whose end takes longer than the time kept back, has still got on. Runs that end early never come to it.
-    fn is_checkpoint_due(&self, run: &Run) -> bool {
-        let since = self.checkpointed_at.elapsed();
-        run.deadline.left_for_work().is_some_and(|left| since >= left && since >= CHECKPOINT_INTERVAL)
-    }
 }
 
 impl<'a> SourceWalk<'a> {
@@ -85,6 +74,7 @@ impl<'a> SourceWalk<'a> {
             watermark_before: watermark.row.synced_through,
             resume: None,
             warnings: Vec::new(),
+            remembering: None,
         }
     }
 
@@ -100,6 +90,10 @@ impl<'a> SourceWalk<'a> {
     /// Walks a plan to its end and advances the watermark, or stores where the next run goes on.
     pub(super) async fn carry_out(&mut self, planned: &Plan, watermark: &mut Watermark) -> Result<(), Stop> {
         let known = if planned.mode == Mode::Incremental { watermark.recent.clone() } else { RecentRows::new() };
+        self.remembering = (!watermark.recent.is_empty()).then(|| watermark.row.clone());
+        if planned.mode == Mode::FullRefresh {
+            self.forget_recent_rows().await;
+        }
         let mut walk = Walk {
             settled: Settled::new(known, planned.target),
             merger: Merger::new(self.engine.databricks.clone(), self.engine.run),
@@ -175,7 +169,8 @@ impl<'a> SourceWalk<'a> {
                 .tell(&ProgressEvent::PagesRead { data_source_id: self.source.id, pages_read: self.totals.pages_read });
             self.take_rows(page, walker.partition(), walk).await?;
             walk.batcher.reached(position);
-            if walk.is_checkpoint_due(engine.run) {
+            // A run that is then killed, or whose end takes longer than the time kept back, has still got on.
+            if engine.run.deadline.is_half_gone_since(walk.checkpointed_at) {
                 walk.flush().await?;
                 watermark.row.last_edited_time = watermark.row.last_edited_time.max(walk.latest_edit);
                 watermark.recent = walk.settled.still_known();
@@ -194,9 +189,13 @@ impl<'a> SourceWalk<'a> {
             walk.latest_edit = walk.latest_edit.max(Some(page_row.last_edited_time));
             let is_archived = page_row.is_archived.unwrap_or(partition == Partition::Archived);
             let row = row(page_row, engine.database, self.source.id, is_archived, hydration.properties)?;
-            if walk.settled.is_known(&row) {
-                self.totals.pages_unchanged += 1;
-                continue;
+            match walk.settled.note(&row) {
+                Noted::Known => {
+                    self.totals.pages_unchanged += 1;
+                    continue;
+                }
+                Noted::Overwrites => self.forget_recent_rows().await,
+                Noted::New => {}
             }
             let encoded = EncodedRow::encode(&row)?;
             let bytes = encoded.body_bytes + STATEMENT_OVERHEAD_BYTES;
@@ -212,6 +211,16 @@ impl<'a> SourceWalk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The table is about to hold another version of a row than the cache remembers. Should this run end before it can say
+    /// so, the next one must not take the old version for known, if that is what Notion shows then: so the cache forgets
+    /// first.
+    async fn forget_recent_rows(&mut self) {
+        if let Some(row) = self.remembering.take() {
+            let forgetful = Watermark { row, recent: RecentRows::new() };
+            self.engine.watermarks.store_in_cache(&forgetful, self.engine.run, &mut self.warnings).await;
+        }
     }
 
     /// A failed run leaves no MERGE behind unattended; its own failure comes second to the one at hand.
@@ -244,10 +253,12 @@ impl<'a> SourceWalk<'a> {
         let run = self.engine.run.with_deadline(self.engine.run.deadline.for_storing());
         let merger = &walk.merger;
         let is_full = planned.mode == Mode::FullRefresh;
+        let owed_sweep = planned.sweep.then(|| Resume::of_sweep(planned.started_at, planned.swept));
         let next = Watermark {
             row: WatermarkRow {
                 synced_through: Some(planned.target),
-                resume: None,
+                // Cleared by the sweep itself: whatever ends this run before that, the next one does it.
+                resume: owed_sweep.map(|resume| resume.to_text()).transpose()?,
                 last_full_refresh_at: if is_full { Some(run.clock.now()) } else { watermark.row.last_full_refresh_at },
                 ..watermark.row.clone()
             },
@@ -286,7 +297,8 @@ impl<'a> SourceWalk<'a> {
         }
         let run = self.engine.run.with_deadline(self.engine.run.deadline.for_storing());
         let rest = remaining(&planned.stretches, position);
-        let resume = Resume::new(planned.edited_since, planned.started_at, rest, planned.sweep);
+        let mut resume = Resume::new(planned.edited_since, planned.started_at, rest, planned.sweep);
+        resume.swept = planned.swept;
         if self.resume.as_ref() == Some(&resume) {
             // Stored in mid-walk already.
             return Ok(());

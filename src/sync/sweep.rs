@@ -7,22 +7,24 @@
 mod classify;
 mod listing;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
+use jiff::Timestamp;
+use serde_json::Value;
 use tracing::{info, warn};
 
 use self::classify::{Classifier, Verdict};
 use super::batch::{Batcher, STATEMENT_OVERHEAD_BYTES};
-use super::merge::Merger;
+use super::merge::{Merger, too_large};
 use super::{Engine, Stop};
 use crate::databricks::MAX_BODY_BYTES;
 use crate::failure::{Failure, FailureClass};
-use crate::ids::{DataSourceId, PageId};
+use crate::ids::DataSourceId;
 use crate::notion::DataSourceRef;
 use crate::progress::ProgressEvent;
 use crate::report::{DataSourceReport, Mode, Report, Totals};
-use crate::warehouse::{Difference, EncodedRow, Removal, Side, Tables, merge_removals};
-use crate::watermark::Loaded;
+use crate::warehouse::{Difference, EncodedRow, Removal, Row, Side, Tables, WatermarkRow, merge_removals};
+use crate::watermark::{Loaded, Resume, Swept, Watermark};
 
 /// Below this number of live rows a share says nothing: one row of five is 20 % (DESIGN §4, small print).
 const GUARD_FROM_ROWS: u64 = 20;
@@ -30,14 +32,22 @@ const GUARD_FROM_ROWS: u64 = 20;
 /// Removals in one statement; about 200 bytes each in the body.
 const REMOVALS_PER_STATEMENT: usize = 40_000;
 
-/// What a sweep has found and done so far.
-#[derive(Default)]
-struct Found {
+/// A sweep under way.
+struct Sweep<'a> {
+    engine: &'a Engine<'a>,
+    sources: &'a [DataSourceRef],
+    ids: Vec<DataSourceId>,
+    allow_removals: bool,
+    watermarks: HashMap<DataSourceId, Watermark>,
+    merger: Merger,
+    /// Where it has come from and to: rows created before are settled.
+    begins: Option<Swept>,
+    settled_before: Option<Timestamp>,
     removals: Vec<(Removal, Option<DataSourceId>)>,
-    removed: BTreeMap<Option<DataSourceId>, u64>,
 }
 
-/// Sweeps all data sources of the database at once: a row may have moved from one to another.
+/// Sweeps all data sources of the database at once: a row may have moved from one to another. Goes on where a sweep that
+/// ran out of time has stored its position.
 pub(super) async fn sweep(
     engine: &Engine<'_>,
     sources: &[DataSourceRef],
@@ -45,31 +55,217 @@ pub(super) async fn sweep(
     report: &mut Report,
 ) -> Result<(), Stop> {
     let ids: Vec<DataSourceId> = sources.iter().map(|source| source.id).collect();
-    let loaded = engine.watermarks.load(engine.database, &ids, engine.run).await?;
-    if let Some(source) =
-        ids.iter().find(|id| loaded.watermarks.get(id).is_none_or(|found| found.row.synced_through.is_none()))
-    {
+    let Loaded { watermarks, .. } = engine.watermarks.load(engine.database, &ids, engine.run).await?;
+    let is_synced = |id: &&DataSourceId| watermarks.get(id).is_some_and(|found| found.row.synced_through.is_some());
+    if let Some(source) = ids.iter().find(|id| !is_synced(id)) {
         let warning = format!("data source {source} was never synced to its end; it is swept after that");
         warn!(warning, "sweep");
         report.warnings.push(warning);
         return Ok(());
     }
-    let listed = listing::list(engine, sources, report).await?;
-    let (differences, live_rows) = listing::compare(engine, listed).await?;
-    info!(differences = differences.len(), live_rows, "the listing was compared with the table");
-    let limit = removal_limit(engine.config.max_removed_share, live_rows, allow_removals);
-    let mut merger = Merger::new(engine.databricks.clone(), engine.run);
-    let settled = settle(engine, &ids, &differences, limit, &mut merger).await;
-    merger.settle().await?;
-    let written = std::mem::take(&mut merger.written);
+    let begins = position(&ids, &watermarks);
+    let merger = Merger::new(engine.databricks.clone(), engine.run);
+    let settled_before = begins.map(|swept| swept.created_before);
+    let mut sweep = Sweep {
+        engine,
+        sources,
+        ids,
+        allow_removals,
+        watermarks,
+        merger,
+        begins,
+        settled_before,
+        removals: Vec::new(),
+    };
+    let swept = sweep.windows(report).await;
+    let merged = sweep.merger.settle().await;
+    let written = std::mem::take(&mut sweep.merger.written);
     report.totals.pages_inserted += written.inserted;
     report.totals.pages_updated += written.updated;
     report.totals.pages_unchanged += written.unchanged;
     report.warnings.extend(written.warnings);
-    let (mut found, stopped) = settled?;
-    mark(engine, &mut found, report).await?;
-    finish(engine, sources, loaded, &merger, found, stopped.is_none(), report).await?;
-    stopped.map_or(Ok(()), Err)
+    match swept {
+        Err(Stop::Failed(failure)) => {
+            if failure.class() == FailureClass::RemovalShareExceeded {
+                sweep.drop_owed(report).await?;
+            }
+            Err(failure.into())
+        }
+        Ok(stopped) => {
+            merged?;
+            sweep.mark(report).await?;
+            sweep.finish(stopped.is_none(), report).await?;
+            stopped.map_or(Ok(()), Err)
+        }
+        Err(near) => Err(near),
+    }
+}
+
+/// How far an unfinished sweep has come: as far as all data sources say.
+fn position(ids: &[DataSourceId], watermarks: &HashMap<DataSourceId, Watermark>) -> Option<Swept> {
+    let swept =
+        |id| watermarks.get(id).and_then(|watermark| owed_sweep(&watermark.row)).and_then(|resume| resume.swept);
+    let positions: Option<Vec<Swept>> = ids.iter().map(swept).collect();
+    positions?.into_iter().min_by_key(|swept| swept.created_before)
+}
+
+/// The stored position, if nothing but a sweep is left of an unfinished run.
+fn owed_sweep(row: &WatermarkRow) -> Option<Resume> {
+    row.resume.as_deref().and_then(|text| Resume::parse(text).ok()).filter(Resume::is_sweep_alone)
+}
+
+impl Sweep<'_> {
+    /// Lists, compares and settles window after window; `Some` = the deadline came first, and what was found so far may be
+    /// marked.
+    async fn windows(&mut self, report: &mut Report) -> Result<Option<Stop>, Stop> {
+        loop {
+            let listing = match listing::list(self.engine, self.sources, self.settled_before, report).await {
+                Ok(listing) => listing,
+                Err(near @ Stop::DeadlineNear { .. }) => return Ok(Some(near)),
+                Err(failed) => return Err(failed),
+            };
+            let (differences, live_rows) = match listing::compare(self.engine, &listing).await {
+                Ok(compared) => compared,
+                Err(near @ Stop::DeadlineNear { .. }) => return Ok(Some(near)),
+                Err(failed) => return Err(failed),
+            };
+            info!(differences = differences.len(), live_rows, window = ?listing.window, "the listing was compared");
+            self.forget(&differences, report).await;
+            if let Some(stopped) = self.settle(&differences, self.limit(live_rows)).await? {
+                return Ok(Some(stopped));
+            }
+            self.settled_before = listing.window.to;
+            if listing.window.to.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// How many rows this run may mark; `None` = any number. Rows that earlier runs of the same sweep marked count too.
+    fn limit(&self, live_rows: u64) -> Option<u64> {
+        let removed = self.begins.map_or(0, |swept| swept.removed);
+        let limit = removal_limit(self.engine.config.max_removed_share, live_rows + removed, self.allow_removals);
+        limit.map(|limit| limit.saturating_sub(removed))
+    }
+
+    /// The rows that the sweep is about to change are no longer known to the cache: should one come back as it was, it must
+    /// be written again. The cache forgets first, whatever ends the sweep before its end.
+    async fn forget(&mut self, differences: &[Difference], report: &mut Report) {
+        for watermark in self.watermarks.values_mut() {
+            let remembered = watermark.recent.len();
+            for difference in differences {
+                watermark.recent.remove(&difference.page_id);
+            }
+            if watermark.recent.len() < remembered {
+                self.engine.watermarks.store_in_cache(watermark, self.engine.run, &mut report.warnings).await;
+            }
+        }
+    }
+
+    /// Asks for each differing page. A removal is collected, a live row is written. At the deadline what was found so far
+    /// is kept, if the guard can't be exceeded any more by what is left.
+    async fn settle(&mut self, differences: &[Difference], limit: Option<u64>) -> Result<Option<Stop>, Stop> {
+        let engine = self.engine;
+        let mut classifier = Classifier::new(engine, self.ids.clone());
+        let mut batcher = Batcher::new(engine.config.merge_batch_bytes.min(MAX_BODY_BYTES));
+        let mut stopped = None;
+        for (index, difference) in differences.iter().enumerate() {
+            let verdict = match classifier.classify(difference).await {
+                Ok(verdict) => verdict,
+                Err(near @ Stop::DeadlineNear { .. }) => {
+                    let left = differences[index..].iter().filter(|left| left.side != Side::MissingInTable).count();
+                    if limit.is_some_and(|limit| (self.removals.len() + left) as u64 > limit) {
+                        return Err(near);
+                    }
+                    stopped = Some(near);
+                    break;
+                }
+                Err(failed) => return Err(failed),
+            };
+            match verdict {
+                Verdict::Removed(removal_reason, in_trash) => {
+                    let (page_id, database_id) = (difference.page_id, engine.database.id);
+                    let removal = Removal { page_id, database_id, removal_reason, in_trash };
+                    self.removals.push((removal, difference.data_source_id));
+                    if let Some(limit) = limit.filter(|limit| self.removals.len() as u64 > *limit) {
+                        return Err(refused(engine, limit, differences).into());
+                    }
+                }
+                Verdict::Live(row) => self.write(&row, &mut batcher).await?,
+                Verdict::Nothing => {}
+            }
+            let (checked, of) = (index as u64 + 1, differences.len() as u64);
+            engine.run.progress.tell(&ProgressEvent::Classified { checked, of });
+        }
+        if let Some(batch) = batcher.finish() {
+            self.merger.send(batch).await?;
+        }
+        Ok(stopped)
+    }
+
+    async fn write(&mut self, row: &Row, batcher: &mut Batcher) -> Result<(), Stop> {
+        let encoded = EncodedRow::encode(row)?;
+        let bytes = encoded.body_bytes + STATEMENT_OVERHEAD_BYTES;
+        if bytes > MAX_BODY_BYTES {
+            return Err(too_large(std::slice::from_ref(&encoded), bytes, "it is too large").into());
+        }
+        if let Some(batch) = batcher.push(encoded) {
+            self.merger.send(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Marks what was found as removed.
+    async fn mark(&self, report: &mut Report) -> Result<(), Stop> {
+        let engine = self.engine;
+        let tables = Tables::of(engine.databricks.config());
+        let run = engine.run.with_deadline(engine.run.deadline.for_merging());
+        for chunk in self.removals.chunks(REMOVALS_PER_STATEMENT) {
+            let removals: Vec<Removal> = chunk.iter().map(|(removal, _)| removal.clone()).collect();
+            let statement = merge_removals(&tables, &removals, &run.id)?;
+            let answer = engine.databricks.execute(&statement, &run).await?;
+            report.totals.pages_removed += answer.merge_counts().map_or(removals.len() as u64, |counts| counts.updated);
+        }
+        Ok(())
+    }
+
+    /// Proves the rows the sweep wrote and stores when it ended, or where the next run goes on with it.
+    async fn finish(mut self, is_complete: bool, report: &mut Report) -> Result<(), Stop> {
+        let run = self.engine.run.with_deadline(self.engine.run.deadline.for_storing());
+        let removed = self.begins.map_or(0, |swept| swept.removed) + self.removals.len() as u64;
+        let swept = self.settled_before.map(|created_before| Swept { created_before, removed });
+        // The proof goes with the first statement; it covers the rows of all data sources.
+        let mut keys = self.merger.sent.keys();
+        for source in self.sources {
+            let Some(mut watermark) = self.watermarks.remove(&source.id) else { continue };
+            let owed = owed_sweep(&watermark.row);
+            let mut resume = None;
+            if is_complete {
+                watermark.row.last_sweep_at = Some(run.clock.now());
+                if owed.is_some() {
+                    watermark.row.resume = None;
+                }
+            } else if owed.is_some() || watermark.row.resume.is_none() {
+                let position = Resume::of_sweep(run.clock.now(), swept);
+                watermark.row.resume = Some(position.to_text()?);
+                resume = serde_json::to_value(position).ok();
+            }
+            self.engine.watermarks.store(&watermark, &std::mem::take(&mut keys), &run, &mut report.warnings).await?;
+            let removed = self.removals.iter().filter(|(_, from)| *from == Some(source.id)).count() as u64;
+            note_source(report, source, removed, watermark.row.synced_through, resume);
+        }
+        Ok(())
+    }
+
+    /// The guard refused: a person decides. Until then incremental runs go on without asking again.
+    async fn drop_owed(&mut self, report: &mut Report) -> Result<(), Stop> {
+        let run = self.engine.run.with_deadline(self.engine.run.deadline.for_storing());
+        for watermark in self.watermarks.values_mut().filter(|watermark| owed_sweep(&watermark.row).is_some()) {
+            watermark.row.resume = None;
+            self.engine.watermarks.store(watermark, &[], &run, &mut report.warnings).await?;
+        }
+        Ok(())
+    }
 }
 
 /// How many rows may be marked; `None` = any number.
@@ -87,71 +283,6 @@ fn removal_limit(max_removed_share: f64, live_rows: u64, allow_removals: bool) -
     Some(limit)
 }
 
-/// Asks for each differing page. A removal is collected, a live row is written. At the deadline what was found so far is
-/// kept, if the guard can't be exceeded any more by what is left.
-async fn settle(
-    engine: &Engine<'_>,
-    sources: &[DataSourceId],
-    differences: &[Difference],
-    limit: Option<u64>,
-    merger: &mut Merger,
-) -> Result<(Found, Option<Stop>), Stop> {
-    let mut classifier = Classifier::new(engine, sources);
-    let mut batcher = Batcher::new(engine.config.merge_batch_bytes.min(MAX_BODY_BYTES));
-    let mut found = Found::default();
-    let mut stopped = None;
-    for (index, difference) in differences.iter().enumerate() {
-        let verdict = match classifier.classify(difference).await {
-            Ok(verdict) => verdict,
-            Err(near @ Stop::DeadlineNear { .. }) => {
-                let still_possible =
-                    differences[index..].iter().filter(|left| left.side != Side::MissingInTable).count();
-                if limit.is_some_and(|limit| (found.removals.len() + still_possible) as u64 > limit) {
-                    return Err(near);
-                }
-                stopped = Some(near);
-                break;
-            }
-            Err(failed) => return Err(failed),
-        };
-        match verdict {
-            Verdict::Removed(reason, in_trash) => {
-                let removal = Removal {
-                    page_id: difference.page_id,
-                    database_id: engine.database.id,
-                    removal_reason: reason,
-                    in_trash,
-                };
-                found.removals.push((removal, difference.data_source_id));
-                if limit.is_some_and(|limit| found.removals.len() as u64 > limit) {
-                    return Err(refused(engine, limit.unwrap_or_default(), differences).into());
-                }
-            }
-            Verdict::Live(row) => {
-                let encoded = EncodedRow::encode(&row)?;
-                let bytes = encoded.body_bytes + STATEMENT_OVERHEAD_BYTES;
-                if bytes > MAX_BODY_BYTES {
-                    return Err(
-                        super::merge::too_large(std::slice::from_ref(&encoded), bytes, "it is too large").into()
-                    );
-                }
-                if let Some(batch) = batcher.push(encoded) {
-                    merger.send(batch).await?;
-                }
-            }
-            Verdict::Nothing => {}
-        }
-        engine
-            .run
-            .progress
-            .tell(&ProgressEvent::Classified { checked: index as u64 + 1, of: differences.len() as u64 });
-    }
-    if let Some(batch) = batcher.finish() {
-        merger.send(batch).await?;
-    }
-    Ok((found, stopped))
-}
-
 fn refused(engine: &Engine<'_>, limit: u64, differences: &[Difference]) -> Failure {
     let missing = differences.iter().filter(|difference| difference.side == Side::MissingInNotion).count();
     let message = format!(
@@ -162,67 +293,17 @@ fn refused(engine: &Engine<'_>, limit: u64, differences: &[Difference]) -> Failu
     Failure::new(FailureClass::RemovalShareExceeded, message)
 }
 
-/// Marks what was found as removed.
-async fn mark(engine: &Engine<'_>, found: &mut Found, report: &mut Report) -> Result<(), Stop> {
-    let tables = Tables::of(engine.databricks.config());
-    let run = engine.run.with_deadline(engine.run.deadline.for_merging());
-    for chunk in found.removals.chunks(REMOVALS_PER_STATEMENT) {
-        let removals: Vec<Removal> = chunk.iter().map(|(removal, _)| removal.clone()).collect();
-        let statement = merge_removals(&tables, &removals, &run.id)?;
-        let answer = engine.databricks.execute(&statement, &run).await?;
-        let marked = answer.merge_counts().map_or(removals.len() as u64, |counts| counts.updated);
-        report.totals.pages_removed += marked;
-        for (_, source) in chunk {
-            *found.removed.entry(*source).or_default() += 1;
-        }
-    }
-    Ok(())
-}
-
-/// Stores when the sweep ended, and proves the rows it wrote. A removed page is no longer known to the cache: should it
-/// come back unchanged, it must be written again.
-async fn finish(
-    engine: &Engine<'_>,
-    sources: &[DataSourceRef],
-    loaded: Loaded,
-    merger: &Merger,
-    found: Found,
-    is_complete: bool,
-    report: &mut Report,
-) -> Result<(), Stop> {
-    let run = engine.run.with_deadline(engine.run.deadline.for_storing());
-    let removed: Vec<PageId> = found.removals.iter().map(|(removal, _)| removal.page_id).collect();
-    let mut keys = merger.sent.keys();
-    let mut watermarks = loaded.watermarks;
-    for source in sources {
-        let Some(mut watermark) = watermarks.remove(&source.id) else { continue };
-        let before = watermark.row.synced_through;
-        for page_id in &removed {
-            watermark.recent.remove(page_id);
-        }
-        if is_complete {
-            watermark.row.last_sweep_at = Some(run.clock.now());
-            if has_only_sweep_pending(&watermark.row) {
-                watermark.row.resume = None;
-            }
-        }
-        // The proof goes with the first statement; it covers the rows of all data sources.
-        let proof = std::mem::take(&mut keys);
-        engine.watermarks.store(&watermark, &proof, &run, &mut report.warnings).await?;
-        note_source(report, source, found.removed.get(&Some(source.id)).copied().unwrap_or_default(), before);
-    }
-    Ok(())
-}
-
-fn has_only_sweep_pending(row: &crate::warehouse::WatermarkRow) -> bool {
-    let resume = row.resume.as_deref().and_then(|text| crate::watermark::Resume::parse(text).ok());
-    resume.is_some_and(|resume| resume.stretches.is_empty())
-}
-
 /// Adds the sweep's share to the data source's entry, or makes one when the sweep runs alone.
-fn note_source(report: &mut Report, source: &DataSourceRef, removed: u64, synced_through: Option<jiff::Timestamp>) {
+fn note_source(
+    report: &mut Report,
+    source: &DataSourceRef,
+    removed: u64,
+    synced_through: Option<Timestamp>,
+    resume: Option<Value>,
+) {
     if let Some(entry) = report.data_sources.iter_mut().find(|entry| entry.data_source_id == source.id) {
         entry.totals.pages_removed += removed;
+        entry.resume = resume;
         return;
     }
     report.mode = Some(Mode::Sweep);
@@ -234,7 +315,7 @@ fn note_source(report: &mut Report, source: &DataSourceRef, removed: u64, synced
         window: None,
         watermark_before: synced_through,
         watermark_after: synced_through,
-        resume: None,
+        resume,
         warnings: Vec::new(),
     });
 }

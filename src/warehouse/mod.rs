@@ -8,7 +8,7 @@ mod watermarks;
 
 pub use pages::{merge_pages, merge_removals};
 pub use row::{EncodedRow, Removal, RemovalReason, Row};
-pub use sweep::{Difference, IdRange, ListedRow, Side, compare_listing, read_comparison};
+pub use sweep::{CreatedWindow, Difference, IdRange, ListedRow, Side, compare_listing, read_comparison};
 pub use tables::{Tables, add_columns, create_schema, create_table, missing_columns, read_columns, set_properties};
 pub use watermarks::{ProofKey, WatermarkRow, check_proof, merge_watermark, read_watermarks, watermarks_of};
 

@@ -30,6 +30,16 @@ pub struct IdRange {
     pub to: String,
 }
 
+/// A window of creation times, whole minutes: from inclusive, to exclusive; `None` = unbounded. A page's creation time
+/// never changes, so it lies in the same window on both sides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CreatedWindow {
+    /// First minute.
+    pub from: Option<Timestamp>,
+    /// First minute beyond.
+    pub to: Option<Timestamp>,
+}
+
 /// What a row differs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -52,17 +62,23 @@ pub struct Difference {
     pub side: Side,
 }
 
-/// Compares the listed rows of a range with the live rows of the database in that range. An empty or cut list can't make
-/// every row missing: the statement fails when it parses another number of rows than was sent.
+/// Compares the listed rows of a window and range with the live rows of the database in it, and counts the live rows of
+/// the whole database. An empty or cut list can't make every row missing: the statement fails when it parses another number
+/// of rows than was sent.
 ///
 /// # Errors
 /// `Internal` when the rows can't be written, which would be a defect.
 pub fn compare_listing(
     tables: &Tables,
     database_id: DatabaseId,
+    window: CreatedWindow,
     range: &IdRange,
     listed: &[ListedRow],
 ) -> Result<Statement, Failure> {
+    // Without bounds no row may be left out, also none of an older version that has no creation time.
+    let created_from = window.from.map_or("", |_| " AND created_time >= :created_from");
+    let created_to = window.to.map_or("", |_| " AND created_time < :created_to");
+    let created = format!("{created_from}{created_to}");
     let text = format!(
         "WITH seen AS (
   SELECT r.page_id, r.data_source_id, r.is_archived, CAST(r.last_edited_time AS TIMESTAMP) AS last_edited_time
@@ -73,31 +89,31 @@ pub fn compare_listing(
           map('mode','FAILFAST')) AS a) AS j)),
 live AS (
   SELECT page_id, data_source_id, is_archived, last_edited_time FROM {pages}
-  WHERE database_id = :database_id AND removed_at IS NULL AND page_id >= :id_from AND page_id < :id_to)
+  WHERE database_id = :database_id AND removed_at IS NULL AND page_id >= :id_from AND page_id < :id_to{created})
 SELECT coalesce(l.page_id, s.page_id) AS page_id, l.data_source_id AS data_source_id,
   CASE WHEN s.page_id IS NULL THEN 'missing_in_notion' WHEN l.page_id IS NULL THEN 'missing_in_table' ELSE 'stale' END AS side
 FROM live AS l FULL OUTER JOIN seen AS s ON l.page_id = s.page_id
 WHERE l.page_id IS NULL OR s.page_id IS NULL OR NOT (l.data_source_id <=> s.data_source_id)
    OR NOT (l.is_archived <=> s.is_archived) OR l.last_edited_time IS NULL OR l.last_edited_time < s.last_edited_time
 UNION ALL
-SELECT CAST(count(*) AS STRING) AS page_id, CAST(NULL AS STRING) AS data_source_id, 'live_rows' AS side FROM live
+SELECT CAST(count(*) AS STRING) AS page_id, CAST(NULL AS STRING) AS data_source_id, 'live_rows' AS side FROM {pages}
+WHERE database_id = :database_id AND removed_at IS NULL
 ORDER BY side, page_id",
         pages = tables.pages
     );
-    Ok(Statement {
-        purpose: format!("comparison of {} listed rows", listed.len()),
-        text,
-        parameters: vec![
-            Parameter::string("rows", json_array(listed)?),
-            Parameter::int("row_count", listed.len()),
-            Parameter::string("database_id", database_id.to_string()),
-            Parameter::string("id_from", range.from.as_str()),
-            Parameter::string("id_to", range.to.as_str()),
-        ],
-    })
+    let mut parameters = vec![
+        Parameter::string("rows", json_array(listed)?),
+        Parameter::int("row_count", listed.len()),
+        Parameter::string("database_id", database_id.to_string()),
+        Parameter::string("id_from", range.from.as_str()),
+        Parameter::string("id_to", range.to.as_str()),
+    ];
+    parameters.extend(window.from.map(|from| Parameter::timestamp("created_from", Some(from))));
+    parameters.extend(window.to.map(|to| Parameter::timestamp("created_to", Some(to))));
+    Ok(Statement { purpose: format!("comparison of {} listed rows", listed.len()), text, parameters })
 }
 
-/// The answer of [`compare_listing`]: the differences, and how many live rows the range holds.
+/// The answer of [`compare_listing`]: the differences, and how many live rows the whole database has.
 ///
 /// # Errors
 /// `DatabricksUnreadable` when the answer is not of that shape.

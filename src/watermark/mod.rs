@@ -9,7 +9,7 @@ mod resume;
 mod truth;
 
 pub use cache::Cache;
-pub use resume::{Resume, Stretch};
+pub use resume::{Resume, Stretch, Swept};
 pub use truth::{SentRows, Truth};
 
 use std::collections::{BTreeMap, HashMap};

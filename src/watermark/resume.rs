@@ -23,6 +23,19 @@ pub struct Resume {
     /// A sweep is still to do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sweep: bool,
+    /// How far that sweep has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept: Option<Swept>,
+}
+
+/// How far an unfinished sweep has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Swept {
+    /// Rows created before this minute are compared and settled.
+    pub created_before: Timestamp,
+    /// How many rows it has marked as removed so far, for the share guard.
+    pub removed: u64,
 }
 
 /// A part of one partition, by creation time; whole minutes.
@@ -51,7 +64,19 @@ impl Resume {
     /// A position of this version.
     #[must_use]
     pub fn new(edited_since: Option<Timestamp>, started_at: Timestamp, stretches: Vec<Stretch>, sweep: bool) -> Self {
-        Self { version: VERSION, edited_since, started_at, stretches, sweep }
+        Self { version: VERSION, edited_since, started_at, stretches, sweep, swept: None }
+    }
+
+    /// A sweep alone, which has come as far as `swept` says.
+    #[must_use]
+    pub fn of_sweep(started_at: Timestamp, swept: Option<Swept>) -> Self {
+        Self { swept, ..Self::new(None, started_at, Vec::new(), true) }
+    }
+
+    /// Whether nothing but a sweep is left to do.
+    #[must_use]
+    pub fn is_sweep_alone(&self) -> bool {
+        self.sweep && self.stretches.is_empty()
     }
 
     /// Reads a stored position.

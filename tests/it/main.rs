@@ -2,7 +2,11 @@
 
 mod support;
 
+mod cap;
+mod cursor;
 mod docs;
 mod fuzz;
+mod proof;
+mod sweep;
 mod sync;
 mod tidy;

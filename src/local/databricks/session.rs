@@ -1,5 +1,4 @@
 //! The Spark Connect session all statements share: run, interrupt, temporary views.
-#![expect(clippy::result_large_err, reason = "SparkError is the client's type; it is mapped at this module's edge")]
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -128,7 +128,7 @@ impl<'w> Demo<'w> {
                 "Databricks  {databricks}  the Statement Execution API in front of Spark SQL (Sail), on Delta tables"
             ),
             format!("AWS         {aws}  ministack: DynamoDB and Secrets Manager"),
-            format!("Files       {}", self.folder.display()),
+            format!("Files       {}", self.folder.strip_prefix(self.tools.root()).unwrap_or(&self.folder).display()),
             format!(
                 "RATE_LIMIT_DELAY is {RATE_LIMIT_DELAY} here, 340 ms in front of the real Notion; SYNC_SETTLE is 120 s as always. \
                  Started in {:.1} s.",

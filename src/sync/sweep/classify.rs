@@ -31,13 +31,13 @@ pub(super) enum Verdict {
 
 pub(super) struct Classifier<'a> {
     engine: &'a Engine<'a>,
-    sources: &'a [DataSourceId],
+    sources: Vec<DataSourceId>,
     /// Data sources that the table knows and the database no longer lists: removed as a whole?
     vanished: HashMap<DataSourceId, bool>,
 }
 
 impl<'a> Classifier<'a> {
-    pub(super) fn new(engine: &'a Engine<'a>, sources: &'a [DataSourceId]) -> Self {
+    pub(super) fn new(engine: &'a Engine<'a>, sources: Vec<DataSourceId>) -> Self {
         Self { engine, sources, vanished: HashMap::new() }
     }
 

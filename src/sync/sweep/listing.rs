@@ -1,8 +1,11 @@
 //! The listing of all rows that Notion shows, and its comparison with the table.
 //!
-//! What is kept of a row is its id, data source, flag and time: 64 bytes, so that a database of a million rows fits.
+//! What is kept of a row is its id, data source, flag and times: 64 bytes.
 
 use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::super::walk::Walker;
 use super::super::{Engine, Stop};
@@ -11,26 +14,43 @@ use crate::ids::PageId;
 use crate::notion::{DataSourceRef, Partition};
 use crate::report::Report;
 use crate::sync::batch::STATEMENT_OVERHEAD_BYTES;
-use crate::warehouse::{Difference, IdRange, ListedRow, Tables, compare_listing, read_comparison};
+use crate::warehouse::{CreatedWindow, Difference, IdRange, ListedRow, Tables, compare_listing, read_comparison};
 use crate::watermark::Stretch;
 
 /// Bytes of one listed row in the body: four names, two ids, a flag, a time, quotes escaped.
 const LISTED_ROW_BYTES: usize = 220;
 
-/// Lists every row of every data source, both partitions; of a row seen twice the later read counts.
+/// Rows listed in one walk before the window ends: bounds the memory whatever the database's size.
+const ROWS_PER_WALK: usize = 250_000;
+
+/// The rows that Notion lists within a window of creation times.
+pub(super) struct Listing {
+    pub(super) window: CreatedWindow,
+    pub(super) rows: Vec<ListedRow>,
+}
+
+/// Lists every row of every data source created from `from` on, both partitions; of a row seen twice the later read counts.
+/// The window ends earlier where half of the time left for work is gone or very many rows are listed: what lies in it can
+/// then be settled, and the sweep goes on from its end.
 pub(super) async fn list(
     engine: &Engine<'_>,
     sources: &[DataSourceRef],
+    from: Option<Timestamp>,
     report: &mut Report,
-) -> Result<BTreeMap<PageId, ListedRow>, Stop> {
-    let mut listed = BTreeMap::new();
+) -> Result<Listing, Stop> {
+    let mut listed: BTreeMap<PageId, (Timestamp, ListedRow)> = BTreeMap::new();
+    let mut to = None;
+    let mut mark = Instant::now();
     for source in sources {
         for partition in [Partition::Default, Partition::Archived] {
-            let mut walker = Walker::new(engine.notion, source.id, Stretch::whole(partition), None, true);
+            let stretch = Stretch { created_from: from, created_to: to, ..Stretch::whole(partition) };
+            let mut walker = Walker::new(engine.notion, source.id, stretch, None, true);
+            let mut rows_of_walk = 0;
             loop {
                 let page = walker.next_page(engine.run).await;
                 report.warnings.extend(walker.take_warnings());
                 let Some(page) = page? else { break };
+                rows_of_walk += page.rows.len();
                 for row in page.rows {
                     let is_archived = row.is_archived.unwrap_or(partition == Partition::Archived);
                     let listed_row = ListedRow {
@@ -39,32 +59,36 @@ pub(super) async fn list(
                         is_archived,
                         last_edited_time: row.last_edited_time,
                     };
-                    listed.insert(row.id, listed_row);
+                    listed.insert(row.id, (row.created_time, listed_row));
+                }
+                let is_enough = rows_of_walk >= ROWS_PER_WALK || engine.run.deadline.is_half_gone_since(mark);
+                if is_enough && page.position > from {
+                    to = page.position;
+                    mark = Instant::now();
+                    break;
                 }
             }
         }
     }
-    Ok(listed)
+    let rows =
+        listed.into_values().filter(|(created, _)| to.is_none_or(|to| *created < to)).map(|(_, row)| row).collect();
+    Ok(Listing { window: CreatedWindow { from, to }, rows })
 }
 
-/// Lets the warehouse compare, in ranges of ids where the listing is too long for one body. Gives the differences and the
-/// number of live rows.
-pub(super) async fn compare(
-    engine: &Engine<'_>,
-    listed: BTreeMap<PageId, ListedRow>,
-) -> Result<(Vec<Difference>, u64), Stop> {
+/// Lets the warehouse compare, in ranges of ids where the listing is too long for one body. Gives the differences within
+/// the window, and the number of live rows of the whole database.
+pub(super) async fn compare(engine: &Engine<'_>, listing: &Listing) -> Result<(Vec<Difference>, u64), Stop> {
     let tables = Tables::of(engine.databricks.config());
     let body_bytes = engine.config.merge_batch_bytes.min(MAX_BODY_BYTES);
     let rows_per_range = (body_bytes.saturating_sub(STATEMENT_OVERHEAD_BYTES) / LISTED_ROW_BYTES).max(1);
-    let rows: Vec<ListedRow> = listed.into_values().collect();
     let mut differences = Vec::new();
     let mut live_rows = 0;
-    for (range, rows) in ranges(&rows, rows_per_range) {
-        let statement = compare_listing(&tables, engine.database.id, &range, rows)?;
+    for (range, rows) in ranges(&listing.rows, rows_per_range) {
+        let statement = compare_listing(&tables, engine.database.id, listing.window, &range, rows)?;
         let answer = engine.databricks.execute(&statement, engine.run).await?;
         let (found, live) = read_comparison(&answer)?;
         differences.extend(found);
-        live_rows += live;
+        live_rows = live;
     }
     Ok((differences, live_rows))
 }
@@ -93,7 +117,7 @@ mod tests {
             page_id: PageId::parse(&text).unwrap(),
             data_source_id: DataSourceId::parse(&text).unwrap(),
             is_archived: false,
-            last_edited_time: jiff::Timestamp::UNIX_EPOCH,
+            last_edited_time: Timestamp::UNIX_EPOCH,
         }
     }
 

@@ -5,4 +5,4 @@ mod table;
 mod world;
 
 pub(crate) use stack::run_test;
-pub(crate) use world::{World, at};
+pub(crate) use world::{World, WorldBuilder, at, failed};
