@@ -311,8 +311,17 @@ fn stored_positions() {
         r#"{"version":1,"edited_since":null,"started_at":"2026-11-22T13:00:20Z","stretches":[{"partition":"default","created_from":"2026-03-02T10:17:00Z"},{"partition":"archived"}],"sweep":true}"#.to_owned(),
         r#"{"version":1,"edited_since":"2026-11-22T13:00:00Z","started_at":"-009999-01-02T01:59:59Z","stretches":[],"sweep":true,"swept":{"created_before":"2026-03-02T10:17:00Z","removed":18446744073709551615}}"#.to_owned(),
     ];
-    let keys =
-        &["version", "edited_since", "started_at", "stretches", "partition", "created_from", "created_to", "sweep", "swept"];
+    let keys = &[
+        "version",
+        "edited_since",
+        "started_at",
+        "stretches",
+        "partition",
+        "created_from",
+        "created_to",
+        "sweep",
+        "swept",
+    ];
     fuzz(2_000, &input(samples, keys), |bytes| {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Ok(resume) = Resume::parse(&text) {
