@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use crate::clock::Clock;
 use crate::dynamodb::{StateTable, integer, number, string, text};
@@ -59,7 +59,7 @@ impl Lease {
         if let Some((run_id, until)) = take(table, database_id, owner, clock).await? {
             return Ok(Acquired::TakenBy { run_id, until });
         }
-        let renewal = tokio::spawn(renew(table.clone(), database_id, owner.clone(), clock.clone()));
+        let renewal = tokio::spawn(renew(table.clone(), database_id, owner.clone(), clock.clone()).in_current_span());
         Ok(Acquired::Held(Self { table: table.clone(), database_id, owner: owner.clone(), renewal }))
     }
 

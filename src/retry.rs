@@ -50,6 +50,8 @@ pub(crate) enum Verdict {
     Retry,
     /// The server names the wait: everyone pauses, no try is used up.
     Wait(Duration),
+    /// The server names the wait, but what it suffers from may last: everyone pauses, and a try is used up.
+    RetryAfter(Duration),
     /// Final for this exchange.
     Final,
 }
@@ -123,6 +125,14 @@ where
                 run.progress.tell(&crate::progress::ProgressEvent::Waiting { seconds: wait.as_secs() });
                 limiter.pause(wait);
             }
+            Verdict::RetryAfter(asked) => {
+                if delays.next().is_none() {
+                    return Err(Stopped::Failed { error, tries });
+                }
+                run.meter.rate_limit_wait();
+                run.progress.tell(&crate::progress::ProgressEvent::Waiting { seconds: asked.as_secs() });
+                limiter.pause(asked.max(SHORTEST_SERVER_WAIT));
+            }
             Verdict::Retry => {
                 let Some(delay) = delays.next() else { return Err(Stopped::Failed { error, tries }) };
                 if run.deadline.left_for_work().is_some_and(|left| left < delay) {
@@ -195,6 +205,19 @@ mod tests {
         .unwrap();
         assert_eq!(answer, "rows");
         assert_eq!(run.meter.totals().rate_limit_waits, 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_named_by_a_passing_error_wins_over_the_backoff_and_uses_up_a_try() {
+        let limiter = RateLimiter::new(Duration::ZERO);
+        let began = tokio::time::Instant::now();
+        let stopped = exchange(&RetryPolicy::default(), &limiter, &run(Deadline::none()), || async {
+            Err::<(), _>(Fault(Verdict::RetryAfter(Duration::from_secs(30))))
+        })
+        .await
+        .unwrap_err();
+        assert!(matches!(stopped, Stopped::Failed { tries: 4, .. }));
+        assert_eq!(began.elapsed().as_secs(), 90);
     }
 
     #[tokio::test(start_paused = true)]

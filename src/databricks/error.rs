@@ -217,7 +217,8 @@ impl DatabricksError {
     /// A FAILED statement that a new statement may cure: a conflict with another writer, or a passing state.
     pub(super) fn is_worth_a_new_statement(&self) -> bool {
         let Self::Failed { code, sql_state, message, .. } = self.root() else { return self.is_forgotten_statement() };
-        is_conflict(sql_state.as_deref(), message) || (PASSING_CODES.contains(&code.as_str()) && !is_ours(message))
+        is_conflict(sql_state.as_deref(), message)
+            || class_of_failed(code, sql_state.as_deref(), message) == FailureClass::DatabricksUnavailable
     }
 
     /// The failure class this error ends a run with.
@@ -256,8 +257,9 @@ const PASSING_CODES: [&str; 9] = [
     "UNKNOWN",
 ];
 
-fn is_ours(message: &str) -> bool {
-    [PROOF_MARK, ROW_COUNT_MARK, KEY_COUNT_MARK].iter().any(|mark| message.contains(mark))
+/// SQLSTATE classes of errors that lie in the statement or its data: no new statement cures them, whatever the code says.
+fn is_of_the_statement(sql_state: &str) -> bool {
+    ["0A", "21", "22", "23", "42", "P0"].iter().any(|class| sql_state.starts_with(class))
 }
 
 fn is_conflict(sql_state: Option<&str>, message: &str) -> bool {
@@ -284,7 +286,9 @@ fn class_of_failed(code: &str, sql_state: Option<&str>, message: &str) -> Failur
         _ if missing.iter().any(|class| message.contains(class)) => FailureClass::TableMissing,
         _ if message.contains("[INSUFFICIENT_PERMISSIONS") => FailureClass::DatabricksForbidden,
         _ if code == "UNAUTHENTICATED" => FailureClass::DatabricksUnauthorized,
-        _ if PASSING_CODES.contains(&code) => FailureClass::DatabricksUnavailable,
+        state if PASSING_CODES.contains(&code) && !state.is_some_and(is_of_the_statement) => {
+            FailureClass::DatabricksUnavailable
+        }
         _ => FailureClass::StatementFailed,
     }
 }
@@ -305,7 +309,8 @@ fn sql_state_in(message: &str) -> Option<String> {
 impl Judged for DatabricksError {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Api { status: 429 | 500..=599, retry_after: Some(wait), .. } => Verdict::Wait(*wait),
+            Self::Api { status: 429 | 503, retry_after: Some(wait), .. } => Verdict::Wait(*wait),
+            Self::Api { status: 408 | 500 | 502 | 504, retry_after: Some(wait), .. } => Verdict::RetryAfter(*wait),
             Self::Api { status: 408 | 429 | 500 | 502 | 503 | 504, .. } => Verdict::Retry,
             Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
             _ => Verdict::Final,

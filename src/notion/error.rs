@@ -2,7 +2,7 @@
 //!
 //! | answer | consequence |
 //! |---|---|
-//! | 429, 529, 5xx with `Retry-After` | everyone waits as long as asked; no try is used up |
+//! | 429, 529 with `Retry-After` | everyone waits as long as asked; no try is used up |
 //! | 429, 529 without, 409, 500, 502, 503, 504, broken connection, unreadable 200 | again after the backoff |
 //! | `public_api_request_blocked` | never again |
 //! | 401, 403 | the secret is read again once (by the client), then final |
@@ -212,8 +212,11 @@ impl Judged for NotionError {
                     (_, None) => Verdict::Retry,
                 }
             }
-            Self::Api { status: 500..=599, retry_after: Some(wait), .. } => Verdict::Wait(*wait),
-            Self::Api { status: 408 | 409 | 500 | 502 | 503 | 504, .. } => Verdict::Retry,
+            // An overload that a smaller page can cure: the wait is honoured, and yet it uses up a try.
+            Self::Api { status: 409 | 408 | 500 | 502 | 503 | 504, retry_after: Some(wait), .. } => {
+                Verdict::RetryAfter(*wait)
+            }
+            Self::Api { status: 409 | 408 | 500 | 502 | 503 | 504, .. } => Verdict::Retry,
             Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
             _ => Verdict::Final,
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use super::Stop;
 use super::batch::{Batch, Position};
@@ -86,7 +86,9 @@ impl Merger {
         let keys = batch.rows.iter().map(key).collect();
         self.rows_sent += batch.rows.len() as u64;
         let (databricks, tables, run) = (self.databricks.clone(), self.tables.clone(), self.run.clone());
-        let merge = tokio::spawn(async move { merge_rows(&databricks, &tables, &run, batch.rows).await });
+        // A task of its own has no span unless it is given one: its lines belong to the run, too.
+        let merging = async move { merge_rows(&databricks, &tables, &run, batch.rows).await };
+        let merge = tokio::spawn(merging.in_current_span());
         self.in_flight = Some(InFlight { merge, keys, position: batch.position });
         Ok(())
     }
@@ -134,7 +136,13 @@ async fn merge_rows(
     let began = Instant::now();
     let mut written = Written::default();
     let mut pending = vec![rows];
-    while let Some(rows) = pending.pop() {
+    while let Some(mut rows) = pending.pop() {
+        let limit_bytes = written.smaller_limit_bytes.unwrap_or(usize::MAX);
+        if rows.len() > 1 && body_bytes(&rows) > limit_bytes {
+            let second = rows.split_off(rows.len() / 2);
+            pending.extend([second, rows]);
+            continue;
+        }
         let error = match databricks.execute(&merge_pages(tables, &rows, &run.id), run).await {
             Ok(answer) => {
                 count(&mut written, &rows, &answer)?;
@@ -183,13 +191,17 @@ fn count(written: &mut Written, rows: &[EncodedRow], answer: &databricks::Rows) 
     Ok(())
 }
 
+fn body_bytes(rows: &[EncodedRow]) -> usize {
+    rows.iter().map(|row| row.body_bytes).sum()
+}
+
 /// Two halves of rows whose body was refused; the first half is sent first.
 fn halves(
     mut rows: Vec<EncodedRow>,
     error: &DatabricksError,
     written: &mut Written,
 ) -> Result<[Vec<EncodedRow>; 2], Failure> {
-    let bytes: usize = rows.iter().map(|row| row.body_bytes).sum();
+    let bytes = body_bytes(&rows);
     if rows.len() < 2 {
         return Err(too_large(&rows, bytes, &error.to_string()));
     }

@@ -4,6 +4,11 @@ mod support;
 
 mod cap;
 mod cursor;
+mod proof;
+mod sweep;
+mod cli_process;
+mod lambda_process;
+mod rotation;
 mod docs;
 mod fuzz;
 mod proof;

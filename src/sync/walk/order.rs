@@ -77,11 +77,8 @@ impl Order {
     /// All rows created before this minute have been seen, as far as the order of the server can be believed.
     pub(super) fn safe_position(&self) -> Option<Timestamp> {
         let highest = floor_minute(self.highest?);
-        let safe = if self.largest_step_back.is_positive() {
-            highest.saturating_sub(self.largest_step_back + MINUTE).map_or(highest, floor_minute)
-        } else {
-            highest
-        };
+        // The minute more also where no step back was seen: the next row may be the first one that steps back.
+        let safe = highest.saturating_sub(self.largest_step_back + MINUTE).map_or(highest, floor_minute);
         Some(self.begins.map_or(safe, |begins| safe.max(begins)))
     }
 
@@ -109,12 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn in_order_the_last_minute_is_safe() {
+    fn in_order_the_minute_before_the_last_is_safe() {
         let mut order = Order::new(None);
         assert_eq!(order.safe_position(), None);
         order.see(&row(1, "2026-11-22T13:00:00Z", "a"));
         order.see(&row(2, "2026-11-22T13:05:00Z", "b"));
-        assert_eq!(order.safe_position(), at("2026-11-22T13:05:00Z"));
+        assert_eq!(order.safe_position(), at("2026-11-22T13:04:00Z"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One door for every test: a world with an emulated Notion, the real SQL engine and DynamoDB, and the service in front.
 
+pub(crate) mod process;
+pub(crate) mod runtime_api;
 mod stack;
 mod table;
 mod world;

@@ -29,7 +29,7 @@ pub(crate) fn run_test(test: impl Future<Output = ()>) {
 }
 
 /// A folder of this test process.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         let folder = Tools::of_this_repository().root().join("target/test-stack").join(std::process::id().to_string());
         std::fs::create_dir_all(&folder).unwrap();

