@@ -5,6 +5,8 @@
 //! 0.2 s, so a run per cell would take a quarter of an hour); `NOTION_SYNC_FAULT_MATRIX=whole` gives each cell its own run.
 //! What stays broken is tried from each exchange on.
 
+#![expect(clippy::print_stdout, reason = "the matrix prints its size")]
+
 use std::time::Duration;
 
 use notion_sync::failure::FailureClass;
@@ -185,7 +187,7 @@ impl Lane {
                 }
             }),
             Sync::Sweep => self.world.edit(|workspace| {
-                let (leaving, coming) = if turn % 2 == 0 { (1, 2) } else { (2, 1) };
+                let (leaving, coming) = if turn.is_multiple_of(2) { (1, 2) } else { (2, 1) };
                 workspace.trash(&self.rows[leaving]).unwrap();
                 if turn > 1 {
                     workspace.restore(&self.rows[coming]).unwrap();

@@ -6,15 +6,15 @@ mod support;
 
 mod cap;
 mod cli_process;
+mod crash;
 mod cursor;
 mod docs;
-mod fuzz;
-mod crash;
 mod fault_matrix;
+mod fuzz;
 mod lambda_process;
 mod proof;
 mod rotation;
-mod sweep;
 mod secrets;
+mod sweep;
 mod sync;
 mod tidy;
