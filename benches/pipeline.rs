@@ -43,7 +43,7 @@ fn page(number: usize) -> Result<Box<RawValue>, BenchError> {
         ""
     };
     let note = "Quotes \\\" and back\\\\slashes, ümläuts, a line\\nbreak. ".repeat(20);
-    let relation = vec![r#"{"id":"94a978c5-9ff5-8827-97b4-31d9b9bcfaad"}"#; 12].join(",");
+    let relation = [r#"{"id":"94a978c5-9ff5-8827-97b4-31d9b9bcfaad"}"#; 12].join(",");
     Ok(RawValue::from_string(format!(
         r#"{{"object":"page","id":"{id}","created_time":"2026-01-01T00:{minute:02}:00.000Z","last_edited_time":"2026-11-01T00:{minute:02}:00.000Z","created_by":{{"object":"user","id":"94a978c5-9ff5-8827-97b4-31d9b9bcfaad"}},"cover":null,"icon":{{"type":"emoji","emoji":"🚋"}},"parent":{{"type":"data_source_id","data_source_id":"164b19c5-58e5-4a47-a3a9-c905d9519c65","database_id":"27a5d30a-1728-4a1e-a788-71341f22fb97"}},"in_trash":false,"is_archived":false,"properties":{{"Name":{{"id":"title","type":"title","title":[{{"type":"text","text":{{"content":"Project {number}","link":null}},"plain_text":"Project {number}","href":null}}]}},"Budget":{{"id":"b","type":"number","number":{number}.10}},"Note":{{"id":"n","type":"rich_text","rich_text":[{{"type":"text","text":{{"content":"{note}","link":null}},"plain_text":"{note}"}}]}},"Program":{{"id":"r","type":"relation","relation":[{relation}],"has_more":false}},"Spec":{{"id":"f","type":"files","files":[{files}]}}}},"url":"https://www.notion.so/{number}"}}"#
     ))?)

@@ -88,11 +88,6 @@ sbom: target/tools/bin/cargo-cyclonedx ## Write the list of what is compiled int
 target/tools/bin/cargo-cyclonedx:
 	$(CARGO) install --locked --root target/tools --version $(CYCLONEDX_VERSION) cargo-cyclonedx
 
-.PHONY: pin-deploy
-pin-deploy: .venv-uv/.ready ## Pin requirements/deploy.txt anew, after an edit of requirements/deploy.in
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command 'make pin-deploy' requirements/deploy.in --output-file requirements/deploy.txt
-
 # Debian: qemu-user libc6-arm64-cross libgcc-s1-arm64-cross.
 QEMU_ARM64 := qemu-aarch64 -L /usr/aarch64-linux-gnu
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// The longest time kept back before a deadline for finishing, proving and storing (DESIGN §4, small print).
+/// The longest time kept back before a deadline for finishing, proving and storing.
 const LONGEST_RESERVE: Duration = Duration::from_secs(60);
 
 /// The least time between two positions stored in mid-work.

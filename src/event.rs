@@ -9,7 +9,7 @@ use crate::action::{Action, SweepRequest, SyncRequest};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{Database, DatabaseName};
 
-/// The fields an event may have (DESIGN §3.1).
+/// The fields an event may have.
 const FIELDS: [&str; 6] = ["action", "database", "full_refresh", "restart", "allow_removals", "trigger"];
 /// The actions an event may ask for.
 const ACTIONS: [&str; 6] = ["sync", "sweep", "health", "list-databases", "init-tables", "status"];

@@ -1,4 +1,4 @@
-//! Tells values that a person meant to replace from real ones (DESIGN §3.4).
+//! Tells values that a person meant to replace from real ones.
 
 /// What people write where a value is still to come, as a whole value.
 const WHOLE: [&str; 12] = [

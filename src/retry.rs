@@ -15,7 +15,7 @@ const LONGEST_SERVER_WAIT: Duration = Duration::from_secs(3600);
 /// The least that counts as a server's wait, so that `Retry-After: 0` can't make a busy loop.
 const SHORTEST_SERVER_WAIT: Duration = Duration::from_millis(250);
 
-/// How often and how late a transient error is tried again (DESIGN §4: 3 retries, 1 s, 2 s, 4 s with jitter).
+/// How often and how late a transient error is tried again (3 retries, 1 s, 2 s, 4 s with jitter).
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
     /// Tries after the first.

@@ -87,8 +87,6 @@ class LeastPrivilege(unittest.TestCase):
 
     def test_the_function_may_call_what_its_code_calls_and_nothing_else(self) -> None:
         calls = calls_in_code()
-        if not calls:
-            self.skipTest("the product makes no AWS call yet")
         granted = {a for s in statements(self.stack, "SyncFunctionRole") for a in actions(s)}
         platform = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}  # Lambda itself, in the function's name
         self.assertLessEqual(platform, granted)

@@ -297,12 +297,10 @@ class Alarms(unittest.TestCase):
 
 
 class Metrics(unittest.TestCase):
-    """The names in template and dashboard are constants of src/metrics.rs, and the documentation has each."""
+    """The names in template and dashboard are constants of src/metrics.rs."""
 
     def setUp(self) -> None:
         self.source = (ROOT / "src" / "metrics.rs").read_text()
-        if "RunsCompleted" not in self.source:
-            self.skipTest("src/metrics.rs has no metrics yet")
         self.known = set(re.findall(r'"([A-Z][A-Za-z]+)"', self.source))
 
     def test_alarms_and_dashboard_use_metrics_that_exist(self) -> None:
@@ -318,16 +316,6 @@ class Metrics(unittest.TestCase):
         self.assertGreater(len(used), 10)
         self.assertFalse(used - self.known, "not in src/metrics.rs")
         self.assertIn("NotionSync", self.known)
-
-
-    def test_the_documentation_has_each_with_its_unit(self) -> None:
-        metrics = re.findall(r'^    [A-Z_]+ = "(\w+)", "(\w+)", "(.*)";$', self.source, re.M)
-        self.assertGreater(len(metrics), 10)
-        text = (ROOT / "docs" / "DEPLOYMENT.md").read_text()
-        for name, unit, meaning in metrics:
-            self.assertIn(f"| `{name}` | {unit} | {meaning} |", text)
-        documented = re.findall(r"^\| `([A-Z]\w+)` \| (?:Count|Seconds|Milliseconds|Bytes) \|", text, re.M)
-        self.assertEqual(documented, [name for name, _, _ in metrics])
 
 
 class Documentation(unittest.TestCase):

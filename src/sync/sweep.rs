@@ -26,7 +26,7 @@ use crate::report::{DataSourceReport, Mode, Report, Totals};
 use crate::warehouse::{Difference, EncodedRow, Removal, Row, Side, Tables, WatermarkRow, merge_removals};
 use crate::watermark::{Loaded, Resume, Swept, Watermark};
 
-/// Below this number of live rows a share says nothing: one row of five is 20 % (DESIGN §4, small print).
+/// Below this number of live rows a share says nothing: one row of five is 20 %.
 const GUARD_FROM_ROWS: u64 = 20;
 
 /// Removals in one statement; about 200 bytes each in the body.

@@ -21,7 +21,7 @@ use crate::notion::{Client, NotionError, PageError, PageRow, Partition, Query, Q
 use crate::run::Run;
 use crate::watermark::Stretch;
 
-/// How often one stretch starts again because its cursor was rejected (DESIGN §4, small print).
+/// How often one stretch starts again because its cursor was rejected.
 const MAX_CURSOR_RESTARTS: u32 = 5;
 
 /// The smallest page asked for when Notion's query backend is overloaded (facts/notion §2.7).

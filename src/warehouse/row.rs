@@ -71,7 +71,7 @@ fn escaped_bytes(text: &str) -> usize {
         .sum()
 }
 
-/// Why a row is marked as removed (DESIGN §4, sweep).
+/// Why a row is marked as removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RemovalReason {
     /// In Notion's trash.

@@ -1,4 +1,4 @@
-//! The two tables: names, columns, creation and upgrade in place (DESIGN §3.6). DDL runs in `init-tables` only.
+//! The two tables: names, columns, creation and upgrade in place. DDL runs in `init-tables` only.
 
 use crate::databricks::{DatabricksConfig, QualifiedName, Rows, Statement, quote_identifier};
 

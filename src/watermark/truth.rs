@@ -9,7 +9,7 @@ use crate::ids::Database;
 use crate::run::Run;
 use crate::warehouse::{ProofKey, Tables, WatermarkRow, check_proof, merge_watermark, read_watermarks, watermarks_of};
 
-/// Keys in one statement; longer lists are checked by several statements before the last (DESIGN §4, proof).
+/// Keys in one statement; longer lists are checked by several statements before the last.
 const KEYS_PER_STATEMENT: usize = 100_000;
 
 /// The watermarks table.

@@ -309,10 +309,19 @@ fn pages() {
 fn stored_positions() {
     let samples = vec![
         r#"{"version":1,"edited_since":null,"started_at":"2026-11-22T13:00:20Z","stretches":[{"partition":"default","created_from":"2026-03-02T10:17:00Z"},{"partition":"archived"}],"sweep":true}"#.to_owned(),
-        r#"{"version":1,"edited_since":"2026-11-22T13:00:00Z","started_at":"-009999-01-02T01:59:59Z","stretches":[]}"#.to_owned(),
+        r#"{"version":1,"edited_since":"2026-11-22T13:00:00Z","started_at":"-009999-01-02T01:59:59Z","stretches":[],"sweep":true,"swept":{"created_before":"2026-03-02T10:17:00Z","removed":18446744073709551615}}"#.to_owned(),
     ];
-    let keys =
-        &["version", "edited_since", "started_at", "stretches", "partition", "created_from", "created_to", "sweep"];
+    let keys = &[
+        "version",
+        "edited_since",
+        "started_at",
+        "stretches",
+        "partition",
+        "created_from",
+        "created_to",
+        "sweep",
+        "swept",
+    ];
     fuzz(2_000, &input(samples, keys), |bytes| {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Ok(resume) = Resume::parse(&text) {
@@ -553,7 +562,7 @@ fn answers_of_databricks() {
         runtime.block_on(async {
             match client.execute(&statement, &run()).await {
                 Ok(rows) => {
-                    drop(rows.merge_counts());
+                    let _ = rows.merge_counts();
                     read_comparison(&rows).map_or_else(shown, drop);
                     read_watermarks(&rows, database().id, &database().name).map_or_else(shown, drop);
                 }
