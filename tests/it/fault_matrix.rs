@@ -5,8 +5,6 @@
 //! 0.2 s, so a run per cell would take a quarter of an hour); `NOTION_SYNC_FAULT_MATRIX=whole` gives each cell its own run.
 //! What stays broken is tried from each exchange on.
 
-#![expect(clippy::print_stdout, reason = "the matrix prints its size")]
-
 use std::time::Duration;
 
 use notion_sync::failure::FailureClass;

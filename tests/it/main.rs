@@ -23,6 +23,7 @@
 //! | token expiry needs a redeploy | `rotation::*`, `secrets::*` |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what surprises a test fails it")]
+#![expect(clippy::print_stdout, reason = "a test may say how much it tried")]
 #![expect(clippy::large_futures, reason = "a test's world is large, and there is one of it")]
 
 mod support;
