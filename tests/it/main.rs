@@ -1,6 +1,6 @@
 //! The only integration-test binary: features of the service, told as stories, on the real local stack.
 //!
-//! What peers get wrong (DESIGN §6), each held here by a story:
+//! What tools of this kind get wrong, each held here by a story:
 //!
 //! | what | story |
 //! |---|---|
