@@ -34,7 +34,7 @@ test-stack: .venv-deploy/.ready .venv-aws/.ready ## Try the infrastructure alone
 test-deploy: setup .venv-deploy/.ready ## Deploy the real thing to an AWS emulator and see rows arrive, a failure kept, a secret rotated
 	$(CARGO) build --locked --bin notion-sync-lambda --bin notion-sync
 	$(CARGO) build --locked --features local-stack --bin notion-sync-local
-	cd infra/tests && ../../$(DEPLOY_PYTHON) -m unittest --verbose test_deploy
+	cd infra/tests && ../../$(DEPLOY_PYTHON) -m unittest --verbose test_deploy test_rights
 
 .PHONY: deploy
 deploy: .venv-deploy/.ready ## Deploy what `make build` made, after checking that it can be meant (ENV=dev|staging|prod; prod: SHA256=…; PAUSED=1: schedules off)

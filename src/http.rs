@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, Response, redirect};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::failure::{Failure, FailureClass};
 
@@ -51,6 +52,28 @@ pub(crate) async fn read_body(mut response: Response) -> Result<Vec<u8>, BodyErr
     Ok(body)
 }
 
+/// The body of a refusal without the credential it was asked with: some gateways repeat what they refuse, and messages end
+/// up in logs and reports.
+pub(crate) fn without_credential(body: &[u8], credential: &SecretString) -> Vec<u8> {
+    const PUT_INSTEAD: &[u8] = b"[credential]";
+    let credential = credential.expose_secret().as_bytes();
+    let mut clean = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(byte) = rest.first() {
+        match rest.strip_prefix(credential) {
+            Some(after) if !credential.is_empty() => {
+                clean.extend_from_slice(PUT_INSTEAD);
+                rest = after;
+            }
+            _ => {
+                clean.push(*byte);
+                rest = &rest[1..];
+            }
+        }
+    }
+    clean
+}
+
 /// The wait that a `Retry-After` header asks for: whole seconds, or an HTTP date relative to `Date`.
 pub(crate) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
     let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
@@ -97,5 +120,15 @@ mod tests {
     fn an_html_page_is_shown_as_one_short_line() {
         assert_eq!(excerpt(b"<html>\n  <h1>502</h1>\n"), "\"<html> <h1>502</h1>\"");
         assert_eq!(excerpt(b""), "an empty body");
+    }
+
+    #[test]
+    fn a_credential_is_cut_out_wherever_it_stands() {
+        let cut = |body: &str, credential: &str| {
+            String::from_utf8(without_credential(body.as_bytes(), &SecretString::from(credential))).unwrap()
+        };
+        assert_eq!(cut("ntn_1 and antn_1ntn_", "ntn_1"), "[credential] and a[credential]ntn_");
+        assert_eq!(cut("as it is", ""), "as it is");
+        assert_eq!(cut("", "ntn_1"), "");
     }
 }

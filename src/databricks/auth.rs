@@ -155,6 +155,7 @@ async fn request_token(
         let headers = response.headers().clone();
         let body = http::read_body(response).await.map_err(|error| DatabricksError::from_body(EXCHANGE, error))?;
         if !status.is_success() {
+            let body = http::without_credential(&body, client_secret);
             return Err(refused_token_request(DatabricksError::from_answer(
                 EXCHANGE,
                 status.as_u16(),

@@ -311,6 +311,7 @@ impl Client {
         let body = http::read_body(response).await.map_err(|error| DatabricksError::from_body(exchange, error))?;
         debug!(exchange, status = status.as_u16(), body_bytes = body.len(), "Databricks answered");
         if !status.is_success() {
+            let body = http::without_credential(&body, &token.bearer);
             return Err(DatabricksError::from_answer(exchange, status.as_u16(), &headers, &body));
         }
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);

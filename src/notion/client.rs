@@ -249,6 +249,7 @@ impl Client {
         let body = http::read_body(response).await.map_err(|error| NotionError::from_body(&name, error))?;
         debug!(exchange = name, status = status.as_u16(), body_bytes = body.len(), "Notion answered");
         if !status.is_success() {
+            let body = http::without_credential(&body, token);
             return Err(NotionError::from_answer(&name, status.as_u16(), &headers, &body));
         }
         let request_id = headers.get("x-notion-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);

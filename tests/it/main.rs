@@ -20,7 +20,7 @@
 //! | 504 kills the run | `cursor::a_504_or_503_that_lasts_halves_the_page_and_each_level_has_its_own_three_retries` |
 //! | success reported on partial data | `proof::success_reported_for_a_merge_that_wrote_nothing_fails_the_proof_and_the_watermark_stays`, `sync::a_partial_object_fails_the_run_names_the_page_and_advances_nothing` |
 //! | warehouse woken every 15 minutes for nothing | `sync::the_first_sync_brings_every_row_and_an_idle_run_sends_no_statement`, `sync::an_idle_run_asks_for_no_token` |
-//! | token expiry needs a redeploy | `rotation::*`, `secrets::*` |
+//! | token expiry needs a redeploy | `rotation::a_client_secret_is_rotated_between_runs_and_in_the_middle_of_one`, `rotation::databricks_token_is_rotated_between_runs_and_in_the_middle_of_one`, `rotation::notions_key_is_rotated_between_runs_and_in_the_middle_of_one` |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what surprises a test fails it")]
 #![expect(clippy::print_stdout, reason = "a test may say how much it tried")]

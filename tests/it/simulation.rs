@@ -428,6 +428,7 @@ async fn live(seed: u64) {
 struct Told(String);
 
 impl Drop for Told {
+    #[expect(clippy::print_stdout, reason = "a test's own words; cargo shows them when it fails")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("{}", self.0);

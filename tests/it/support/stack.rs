@@ -23,8 +23,13 @@ static AWS: OnceCell<AwsEmulator> = OnceCell::const_new();
 
 /// Runs one test on the shared runtime, within the bound.
 pub(crate) fn run_test(test: impl Future<Output = ()>) {
+    run_test_within(TEST_BOUND, test);
+}
+
+/// The same within a bound of its own.
+pub(crate) fn run_test_within(bound: Duration, test: impl Future<Output = ()>) {
     RUNTIME.block_on(async {
-        tokio::time::timeout(TEST_BOUND, test).await.expect("the test took longer than any test may");
+        tokio::time::timeout(bound, test).await.expect("the test took longer than any test may");
     });
 }
 
