@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import re
 from functools import cache
@@ -34,26 +36,24 @@ def source_text() -> str:
 
 def source() -> dict:
     """The template as written."""
+    return copy.deepcopy(_source())
+
+
+@cache
+def _source() -> dict:
     return yaml_parse(source_text())
 
 
 @cache
-def _expanded_text() -> str:
-    import json
-
+def expanded() -> dict:
+    """The template after SAM's transform; shared, so not to be changed."""
     template = source()
     for resource in template["Resources"].values():
         for local in ("CodeUri", "DefinitionUri"):
             if local in resource.get("Properties", {}):
                 resource["Properties"][local] = "s3://bucket/key"
-    return json.dumps(transform(template, {}, SimpleNamespace(load=lambda: {})))
-
-
-def expanded() -> dict:
-    """The template after SAM's transform."""
-    import json
-
-    return json.loads(_expanded_text())
+    # By way of JSON, since the YAML reader's mappings are of its own kind.
+    return json.loads(json.dumps(transform(template, {}, SimpleNamespace(load=lambda: {}))))
 
 
 class Stack:
