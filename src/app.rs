@@ -1,6 +1,8 @@
 //! The composition root: ready clients, and the one `match` on [`Action`].
 
-use tokio::time::Instant;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::action::{Action, SweepRequest, SyncRequest};
@@ -19,6 +21,9 @@ use crate::run_log;
 use crate::status;
 use crate::sync::Engine;
 use crate::sync::engine::Wanted;
+
+/// Longest time for recording a run and giving its lease back.
+const LONGEST_CLOSE: Duration = Duration::from_secs(30);
 
 /// The service with its clients, built once per process and used for every run.
 #[derive(Debug)]
@@ -143,7 +148,7 @@ impl App {
         if let Err(failure) = &worked {
             report.fail(failure);
         }
-        self.close(clients, database, lease, report).await;
+        self.close(clients, database, lease, run, report).await;
         run.progress.tell(&ProgressEvent::DatabaseEnded { database: name.clone(), outcome: report.outcome.name() });
         worked
     }
@@ -184,19 +189,35 @@ impl App {
         }
     }
 
-    /// What must be done before the answer, since nothing runs after it on Lambda: the run's record, the lease.
-    async fn close(&self, clients: &Clients, database: &Database, lease: Option<Lease>, report: &mut Report) {
+    /// What must be done before the answer, since nothing runs after it on Lambda: the run's record, the lease. Bounded: an
+    /// answer that comes too late is none.
+    async fn close(
+        &self,
+        clients: &Clients,
+        database: &Database,
+        lease: Option<Lease>,
+        run: &Run,
+        report: &mut Report,
+    ) {
         let Some(table) = &clients.state_table else { return };
         let took = self.clock.now().duration_since(report.started_at);
         report.duration_ms = u64::try_from(took.as_millis()).unwrap_or_default();
         // Without a lease the table is down, and a second wait for it helps nobody.
         let Some(lease) = lease else { return };
-        if let Err(failure) = run_log::store(table, database.id, report).await {
-            report.warnings.push(format!("the run was not recorded for status: {}", failure.describe()));
-        }
-        if let Err(failure) = lease.release().await {
-            let warning = format!("the lease was not released and ends by itself: {}", failure.describe());
-            warn!(warning, "lease");
+        let bound = run.deadline.left().map_or(LONGEST_CLOSE, |left| (left / 2).min(LONGEST_CLOSE));
+        let closing = async {
+            let recorded = run_log::store(table, database.id, report).await;
+            let recorded =
+                recorded.err().map(|failure| format!("the run was not recorded for status: {}", failure.describe()));
+            let released = lease.release().await;
+            let released = released.err().map(|failure| format!("the lease ends by itself: {}", failure.describe()));
+            [recorded, released]
+        };
+        let warnings = timeout(bound, closing).await.unwrap_or_else(|_| {
+            [Some(format!("DynamoDB did not answer within {bound:?}; the lease ends by itself")), None]
+        });
+        for warning in warnings.into_iter().flatten() {
+            warn!(warning, "the end of the run");
             report.warnings.push(warning);
         }
     }
