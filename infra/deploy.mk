@@ -109,3 +109,10 @@ measure-memory: setup .venv-deploy/.ready ## Measure a run's peak memory and pro
 # No path of this machine in the artifact: two builds of one commit are the same, wherever they are made.
 CARGO_HOME_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
 build: export RUSTFLAGS = --remap-path-prefix=$(CURDIR)=/notion-sync --remap-path-prefix=$(CARGO_HOME_FOLDER)=/cargo --remap-path-prefix=$(shell rustc --print sysroot)=/rust
+
+.PHONY: reproducible
+reproducible: build ## Build the committed tree once more in another folder and compare the artifacts bit for bit (minutes)
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	git clone --quiet . "$$folder/clone"; ln -s $(CURDIR)/.venv "$$folder/clone/.venv"; \
+	$(MAKE) --no-print-directory -C "$$folder/clone" -o setup build ARCH=$(ARCH); \
+	cmp target/lambda/notion-sync-lambda/bootstrap "$$folder/clone/target/lambda/notion-sync-lambda/bootstrap" && echo "the same, bit for bit"
