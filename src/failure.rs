@@ -103,7 +103,7 @@ failure_classes! {
     /// The table does not hold what the run has sent; the watermark stays.
     ProofFailed => Integrity, "Run again; if it lasts, something else writes or deletes in notion_raw_pages.";
     /// A statement parsed another number of rows than was sent.
-    RowCountMismatch => Integrity, "Report it with the statement id; nothing was written.";
+    RowCountMismatch => Integrity, "Report it with the statement id; the watermark stays where it was.";
     /// A stored position or watermark can't be read by this version.
     StoredStateUnreadable => Integrity, "Start over with --full-refresh --restart.";
     /// A table is missing or lacks columns.

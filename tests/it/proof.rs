@@ -58,7 +58,7 @@ fn success_reported_for_a_merge_that_wrote_nothing_fails_the_proof_and_the_water
 fn one_lying_batch_among_many_fails_the_proof() {
     run_test(async {
         let world = World::builder().variable("MERGE_BATCH_BYTES", "64KiB").build().await;
-        add_long_rows(&world, 40);
+        add_long_rows(&world, 25);
         world.databricks.script(Script::once(PAGE_MERGE, Behaviour::NotApplied).after(2));
         world.sync_fails(FailureClass::ProofFailed).await;
         assert_eq!(world.truth().await, None);
@@ -236,7 +236,7 @@ fn a_body_over_the_limit_is_halved_and_the_limit_remembered() {
     run_test(async {
         for status in [413, 400] {
             let world = World::new().await;
-            add_long_rows(&world, 60);
+            add_long_rows(&world, 24);
             world.databricks.configure(|settings| {
                 settings.body_limit_bytes = 60_000;
                 settings.body_limit_status = status;
@@ -244,7 +244,7 @@ fn a_body_over_the_limit_is_halved_and_the_limit_remembered() {
             let report = world.sync().await;
             let warnings = &report.data_sources[0].warnings;
             let refused = warnings.iter().filter(|warning| warning.contains("refused")).count();
-            assert!((1..=6).contains(&refused), "remembered after the first batch: {warnings:#?}");
+            assert!((1..=5).contains(&refused), "remembered after the first batch: {warnings:#?}");
             world.assert_table_equals_notion().await;
             world.end().await;
         }
@@ -298,7 +298,7 @@ fn a_page_of_three_megabytes_travels_alone_under_a_small_batch_limit() {
 fn two_runs_at_once_without_a_lease_and_with_conflicts_leave_a_right_table() {
     run_test(async {
         let world = World::builder().without_cache().variable("MERGE_BATCH_BYTES", "64KiB").build().await;
-        add_long_rows(&world, 40);
+        add_long_rows(&world, 25);
         world.databricks.configure(|settings| settings.one_writer_per_table = false);
         let (first, second) = tokio::join!(world.try_sync(), world.try_sync());
         for report in [first, second] {
@@ -316,7 +316,7 @@ fn two_runs_at_once_without_a_lease_and_with_conflicts_leave_a_right_table() {
 fn a_merge_given_up_at_the_deadline_is_no_failure_and_its_rows_are_sent_again() {
     run_test(async {
         let world = World::builder().variable("MERGE_BATCH_BYTES", "64KiB").variable("BATCH_SIZE", "10").build().await;
-        add_long_rows(&world, 40);
+        add_long_rows(&world, 25);
         for skip in 0..3 {
             let slow = Behaviour::Slow { milliseconds: 60_000 };
             world.databricks.script(Script::once(PAGE_MERGE, slow).after(skip));
@@ -334,7 +334,7 @@ fn a_merge_given_up_at_the_deadline_is_no_failure_and_its_rows_are_sent_again() 
 fn a_batch_that_is_told_to_wait_beyond_the_deadline_is_not_passed_by_a_later_one() {
     run_test(async {
         let mut world = World::builder().variable("MERGE_BATCH_BYTES", "64KiB").build().await;
-        add_long_rows(&world, 40);
+        add_long_rows(&world, 25);
         let busy = Answer::databricks(429, "RESOURCE_EXHAUSTED", "Too many requests.").retry_after(Some(100));
         world.databricks_faults.add(Rule::new(Fault::Answer(busy)).method("POST").body(PAGE_MERGE).skip(1));
         let report = world.try_sync_within(Deadline::after(Duration::from_secs(20)), false).await;

@@ -157,7 +157,8 @@ impl Session {
 
 fn statement_error(error: &SparkError, raised: &[String]) -> StatementError {
     let message = error.message();
-    if message.contains(ENGINE_ENDED) {
+    // The connection may break before the end of the engine's process is seen.
+    if [ENGINE_ENDED, "h2 protocol error", "transport error"].iter().any(|text| message.contains(text)) {
         return StatementError::engine_gone(message);
     }
     StatementError::from_engine(without_doubled_class(&message), error.sql_state(), raised)
