@@ -18,9 +18,14 @@ required = $(if $($(1)),$($(1)),$(error $(1) is missing: make $(MAKECMDGOALS) $(
 generate: ## Write what repeats per database into template.yaml and samconfig.toml (after an edit of infra/databases.json)
 	python3 infra/generate.py
 
-.PHONY: lint-infra
-lint-infra: .venv-deploy/.ready ## Check the template: SAM, cfn-lint, and tests on the expanded template
+# A changed failure class changes its alarm, so `make check` notices it too.
+check: check-generated
+.PHONY: check-generated
+check-generated:
 	python3 infra/generate.py --check
+
+.PHONY: lint-infra
+lint-infra: .venv-deploy/.ready check-generated ## Check the template: SAM, cfn-lint, and tests on the expanded template
 	$(SAM) validate --lint
 	$(SAM) validate --region us-east-1
 	$(CFN_LINT) --template template.yaml infra/github-role.yaml --regions us-east-1
