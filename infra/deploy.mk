@@ -18,9 +18,14 @@ required = $(if $($(1)),$($(1)),$(error $(1) is missing: make $(MAKECMDGOALS) $(
 generate: ## Write what repeats per database into template.yaml and samconfig.toml (after an edit of infra/databases.json)
 	python3 infra/generate.py
 
-.PHONY: lint-infra
-lint-infra: .venv-deploy/.ready ## Check the template: SAM, cfn-lint, and tests on the expanded template
+# A changed failure class changes its alarm, so `make check` notices it too.
+check: check-generated
+.PHONY: check-generated
+check-generated:
 	python3 infra/generate.py --check
+
+.PHONY: lint-infra
+lint-infra: .venv-deploy/.ready check-generated ## Check the template: SAM, cfn-lint, and tests on the expanded template
 	$(SAM) validate --lint
 	$(SAM) validate --region us-east-1
 	$(CFN_LINT) --template template.yaml infra/github-role.yaml --regions us-east-1
@@ -109,3 +114,10 @@ measure-memory: setup .venv-deploy/.ready ## Measure a run's peak memory and pro
 # No path of this machine in the artifact: two builds of one commit are the same, wherever they are made.
 CARGO_HOME_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
 build: export RUSTFLAGS = --remap-path-prefix=$(CURDIR)=/notion-sync --remap-path-prefix=$(CARGO_HOME_FOLDER)=/cargo --remap-path-prefix=$(shell rustc --print sysroot)=/rust
+
+.PHONY: reproducible
+reproducible: build ## Build the committed tree once more in another folder and compare the artifacts bit for bit (minutes)
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	git clone --quiet . "$$folder/clone"; ln -s $(CURDIR)/.venv "$$folder/clone/.venv"; \
+	$(MAKE) --no-print-directory -C "$$folder/clone" -o setup build ARCH=$(ARCH); \
+	cmp target/lambda/notion-sync-lambda/bootstrap "$$folder/clone/target/lambda/notion-sync-lambda/bootstrap" && echo "the same, bit for bit"
