@@ -106,6 +106,17 @@ fn every_sample_event_parses_and_stands_in_the_readme() {
     assert_eq!(actions, all.into(), "a sample of every action: {:?}", Action::Health.name());
 }
 
+#[test]
+fn every_event_that_the_deployed_schedules_send_is_one_of_ours() {
+    let schedules: Vec<serde_json::Value> = serde_json::from_str(&read("infra/expected-schedules.json")).unwrap();
+    assert!(schedules.len() >= 15, "three schedules for each of five databases");
+    for schedule in schedules {
+        let request = event::parse(&schedule["input"].to_string(), &databases());
+        let request = request.unwrap_or_else(|failure| panic!("{}: {failure:?}", schedule["schedule"]));
+        assert!(request.trigger.is_some() && request.action.database().is_some(), "{}", schedule["schedule"]);
+    }
+}
+
 /// The file names in backticks in a cell.
 fn samples_in(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
