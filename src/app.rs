@@ -24,6 +24,8 @@ use crate::sync::engine::Wanted;
 
 /// Longest time for recording a run and giving its lease back.
 const LONGEST_CLOSE: Duration = Duration::from_secs(30);
+/// What it gets however near the end is: a lease left behind holds the next run up.
+const SHORTEST_CLOSE: Duration = Duration::from_secs(2);
 
 /// The service with its clients, built once per process and used for every run.
 #[derive(Debug)]
@@ -204,7 +206,8 @@ impl App {
         report.duration_ms = u64::try_from(took.as_millis()).unwrap_or_default();
         // Without a lease the table is down, and a second wait for it helps nobody.
         let Some(lease) = lease else { return };
-        let bound = run.deadline.left().map_or(LONGEST_CLOSE, |left| (left / 2).min(LONGEST_CLOSE));
+        let left = run.deadline.left().unwrap_or(LONGEST_CLOSE);
+        let bound = (left / 2).clamp(SHORTEST_CLOSE, LONGEST_CLOSE);
         let closing = async {
             let recorded = run_log::store(table, database.id, report).await;
             let recorded =

@@ -350,11 +350,11 @@ fn a_run_with_too_little_time_stores_its_position_in_mid_walk_and_the_next_ones_
     run_test(async {
         let world =
             World::builder().variable("BATCH_SIZE", "5").notion(|settings| settings.latency_ms = 250).build().await;
-        let rows = add_rows(&world, 200);
+        let rows = add_rows(&world, 80);
         let deadline = || notion_sync::clock::Deadline::after(std::time::Duration::from_secs(6));
         let mut positions = Vec::new();
         loop {
-            assert!(positions.len() < 12, "each run gets on: {positions:?}");
+            assert!(positions.len() < 25, "each run gets on: {positions:?}");
             let report = world.try_sync_within(deadline(), false).await;
             assert!(report.error.is_none(), "{:?}", report.error);
             if report.outcome == Outcome::Complete {
