@@ -27,7 +27,7 @@ const SEEDS_THAT_ONCE_FAILED: &[u64] = &[];
 const FIRST_SEED: u64 = 1_000;
 
 /// How long an ordinary test run goes on beginning new lives.
-const BUDGET: Duration = Duration::from_secs(60);
+const BUDGET: Duration = Duration::from_secs(40);
 
 /// A plain page, outside every database.
 const ELSEWHERE: &str = "5d0e7c1a-4f3b-4c2d-9e8f-0a1b2c3d4e5f";
