@@ -311,7 +311,12 @@ impl<'a> SourceWalk<'a> {
         }
         let keys = merger.sent.keys();
         match self.engine.watermarks.store(watermark, &keys, &run, &mut self.warnings).await {
-            Ok(_) => Ok(()),
+            Ok(Stored::Advanced) => Ok(()),
+            Ok(Stored::AlreadyFurther) => {
+                let warning = "the position was not stored: the stored watermark is later, from another run";
+                self.warnings.push(warning.to_owned());
+                Ok(())
+            }
             Err(failure) if failure.class() == FailureClass::DeadlineExceeded => {
                 (self.resume, watermark.row.resume) = (resume_before, text_before);
                 let warning =
