@@ -16,6 +16,7 @@ mod error;
 mod failfast;
 mod log;
 mod qualify;
+mod required;
 mod rewrite;
 mod routes;
 mod sail;

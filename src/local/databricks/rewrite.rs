@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::error::StatementError;
+use super::required::RequiredColumns;
 use super::tokens::{Token, closing, dotted_name, quoted_name, text_literal, tokens};
 
 /// A full table name: catalog, schema, table.
@@ -134,14 +135,15 @@ fn create_table(
         }
         index = end;
     }
-    let head = &sql[..found[columns_end - 1].end()];
+    let columns = RequiredColumns::taken_from(sql, &found[..columns_end], after_name);
     let format = if has_format { "" } else { " USING DELTA" };
     let place = if has_location {
         String::new()
     } else {
         format!(" LOCATION {}", text_literal(&location(data_directory, &name)?.to_string_lossy()))
     };
-    Ok(Plan::Run(format!("{head}{format}{clauses}{place}{query}")))
+    let (head, check) = (columns.statement_head, columns.check);
+    Ok(Plan::Run(format!("{head}{format}{clauses}{place}{check}{query}")))
 }
 
 /// The index after the clause that starts at `at`: `CLUSTER BY (…)`, `COMMENT '…'`, `TBLPROPERTIES (…)`, ….
@@ -233,7 +235,7 @@ fn added_columns(sql: &str, found: &[Token<'_>]) -> Result<Vec<Column>, Statemen
 }
 
 /// The index of the `,` behind the column that starts at `at`, or the end.
-fn column_end(list: &[Token<'_>], at: usize) -> usize {
+pub(super) fn column_end(list: &[Token<'_>], at: usize) -> usize {
     let mut index = at;
     while let Some(token) = list.get(index) {
         if token.is_symbol(",") {
@@ -273,9 +275,10 @@ mod tests {
     fn a_table_becomes_delta_at_a_known_place_without_clauses_that_change_no_rows() {
         let sql = "CREATE TABLE IF NOT EXISTS `main`.`b`.`t` (id STRING NOT NULL COMMENT 'a (b)', d DECIMAL(10,2))\n\
                    CLUSTER BY (id, d)\nCOMMENT 'CLUSTER BY (x)'\nTBLPROPERTIES ('delta.x'='true')";
-        let expected = "CREATE TABLE IF NOT EXISTS `main`.`b`.`t` (id STRING NOT NULL COMMENT 'a (b)', d DECIMAL(10,2)) \
-                        USING DELTA COMMENT 'CLUSTER BY (x)' LOCATION '/data/main/b/t'";
-        assert_eq!(planned(sql).unwrap(), Plan::Run(expected.to_owned()));
+        let expected = "CREATE TABLE IF NOT EXISTS `main`.`b`.`t` (id STRING COMMENT 'a (b)', d DECIMAL(10,2)) \
+                        USING DELTA COMMENT 'CLUSTER BY (x)' LOCATION '/data/main/b/t' TBLPROPERTIES ('delta.constraints.";
+        let Plan::Run(planned_text) = planned(sql).unwrap() else { panic!("not run") };
+        assert!(planned_text.starts_with(expected), "{planned_text}");
         let sql = "CREATE TABLE t USING parquet LOCATION '/x' CLUSTER BY AUTO AS SELECT 1 AS a";
         assert_eq!(
             planned(sql).unwrap(),

@@ -91,6 +91,12 @@ async fn wrong_statements_fail_with_the_sqlstate_of_databricks() {
             "23502",
             "DELTA_NOT_NULL_CONSTRAINT_VIOLATED",
         ),
+        (
+            "MERGE INTO `cat`.`bronze`.notion_raw_pages AS t USING (SELECT 'p' AS page_id, 'd' AS database_id) AS s \
+             ON t.page_id = s.page_id WHEN NOT MATCHED THEN INSERT (page_id, database_id) VALUES (s.page_id, s.database_id)",
+            "23502",
+            "DELTA_NOT_NULL_CONSTRAINT_VIOLATED",
+        ),
     ] {
         let failure = workspace.failure(sql, json!([])).await;
         assert_eq!(
