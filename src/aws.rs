@@ -3,12 +3,15 @@
 use std::error::Error;
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_secretsmanager::config::Credentials;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::retry::RetryPolicy;
 
 /// Longest time to reach an AWS endpoint.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,14 +47,15 @@ pub struct AwsCredentials {
 }
 
 /// The SDK's configuration for the clients of both services. Without a region anywhere the SDK asks the instance's
-/// metadata service, so call it only when a client is needed.
-pub async fn sdk_config(config: &AwsConfig) -> SdkConfig {
+/// metadata service, so call it only when a client is needed. The SDK counts its tries itself; the first wait is the policy's.
+pub async fn sdk_config(config: &AwsConfig, policy: &RetryPolicy) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(TRY_TIMEOUT)
         .operation_timeout(CALL_TIMEOUT)
         .build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+    let retries = RetryConfig::standard().with_initial_backoff(policy.first_delay);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).retry_config(retries);
     if let Some(endpoint_url) = &config.endpoint_url {
         loader = loader.endpoint_url(endpoint_url);
     }
@@ -122,7 +126,7 @@ mod tests {
             }),
         };
         assert!(!format!("{config:?}").contains("planted-secret"));
-        let sdk = sdk_config(&config).await;
+        let sdk = sdk_config(&config, &RetryPolicy::default()).await;
         assert_eq!(sdk.endpoint_url(), Some("http://127.0.0.1:4566"));
         assert_eq!(sdk.region().map(AsRef::as_ref), Some("eu-central-1"));
         assert!(sdk.credentials_provider().is_some());

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -23,10 +25,13 @@ pub struct StateTable {
 }
 
 impl StateTable {
-    /// A client with the SDK's configuration.
+    /// A client with the SDK's configuration and a budget of retries of its own: by default the SDK shares one among all
+    /// clients of a process, so that the trouble of one would cost another its retries.
     #[must_use]
     pub fn new(sdk_config: &aws_config::SdkConfig, name: String) -> Self {
-        Self { client: Client::new(sdk_config), name }
+        let retries = RetryPartition::custom(name.clone()).build();
+        let client = Client::from_conf(Builder::from(sdk_config).retry_partition(retries).build());
+        Self { client, name }
     }
 
     /// Reads one item, consistently.

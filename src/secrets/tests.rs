@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::aws::{AwsConfig, AwsCredentials, sdk_config};
+use crate::retry::RetryPolicy;
 
 /// A Secrets Manager that answers each request with what stands in `answer` and keeps the requests' bodies.
 #[derive(Clone)]
@@ -81,7 +82,7 @@ impl Manager {
                 session_token: None,
             }),
         };
-        let client = Client::new(&sdk_config(&aws).await);
+        let client = Client::new(&sdk_config(&aws, &RetryPolicy::default()).await);
         Secrets::with_time_to_live(config, Some(client), time_to_live)
     }
 }
