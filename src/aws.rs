@@ -11,8 +11,6 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::retry::RetryPolicy;
-
 /// Longest time to reach an AWS endpoint.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest time for one try of a call; both services answer in milliseconds.
@@ -47,14 +45,15 @@ pub struct AwsCredentials {
 }
 
 /// The SDK's configuration for the clients of both services. Without a region anywhere the SDK asks the instance's
-/// metadata service, so call it only when a client is needed. The SDK counts its tries itself; the first wait is the policy's.
-pub async fn sdk_config(config: &AwsConfig, policy: &RetryPolicy) -> SdkConfig {
+/// metadata service, so call it only when a client is needed. The SDK counts its tries itself; `first_delay` is its longest wait before the
+/// second one.
+pub async fn sdk_config(config: &AwsConfig, first_delay: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(TRY_TIMEOUT)
         .operation_timeout(CALL_TIMEOUT)
         .build();
-    let retries = RetryConfig::standard().with_initial_backoff(policy.first_delay);
+    let retries = RetryConfig::standard().with_initial_backoff(first_delay);
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).retry_config(retries);
     if let Some(endpoint_url) = &config.endpoint_url {
         loader = loader.endpoint_url(endpoint_url);
@@ -126,7 +125,7 @@ mod tests {
             }),
         };
         assert!(!format!("{config:?}").contains("planted-secret"));
-        let sdk = sdk_config(&config, &RetryPolicy::default()).await;
+        let sdk = sdk_config(&config, Duration::from_secs(1)).await;
         assert_eq!(sdk.endpoint_url(), Some("http://127.0.0.1:4566"));
         assert_eq!(sdk.region().map(AsRef::as_ref), Some("eu-central-1"));
         assert!(sdk.credentials_provider().is_some());

@@ -26,7 +26,8 @@ impl Clients {
     /// `Internal` when an HTTP client can't be set up.
     pub(crate) async fn new(config: &Config) -> Result<Self, Failure> {
         let needs_aws = config.watermark_table.is_some() || config.secrets.needs_secret();
-        let sdk_config = if needs_aws { Some(aws::sdk_config(&config.aws, &config.retry).await) } else { None };
+        let sdk_config =
+            if needs_aws { Some(aws::sdk_config(&config.aws, config.retry.first_delay).await) } else { None };
         let secrets_client =
             sdk_config.as_ref().filter(|_| config.secrets.needs_secret()).map(aws_sdk_secretsmanager::Client::new);
         let secrets = Secrets::new(config.secrets.clone(), secrets_client);

@@ -8,7 +8,6 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::aws::{AwsConfig, AwsCredentials, sdk_config};
-use crate::retry::RetryPolicy;
 
 /// A Secrets Manager that answers each request with what stands in `answer` and keeps the requests' bodies.
 #[derive(Clone)]
@@ -82,7 +81,7 @@ impl Manager {
                 session_token: None,
             }),
         };
-        let client = Client::new(&sdk_config(&aws, &RetryPolicy::default()).await);
+        let client = Client::new(&sdk_config(&aws, Duration::from_millis(10)).await);
         Secrets::with_time_to_live(config, Some(client), time_to_live)
     }
 }

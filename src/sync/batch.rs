@@ -112,12 +112,14 @@ impl Batcher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::warehouse::HashStart;
     use proptest::prelude::*;
 
     fn row(id: u128, minute: i64, bytes: usize) -> EncodedRow {
         EncodedRow {
             page_id: PageId::parse(&uuid::Uuid::from_u128(id).to_string()).unwrap(),
             last_edited_time: Timestamp::from_second(minute * 60).unwrap(),
+            payload_hash: HashStart::of(&"0".repeat(64)).unwrap(),
             json: format!("{id}@{minute}"),
             body_bytes: bytes,
         }

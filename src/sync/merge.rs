@@ -82,7 +82,11 @@ impl Merger {
     /// Waits for the MERGE under way and begins the next one.
     pub(super) async fn send(&mut self, batch: Batch) -> Result<(), Stop> {
         self.settle().await?;
-        let key = |row: &EncodedRow| ProofKey { page_id: row.page_id, last_edited_time: row.last_edited_time };
+        let key = |row: &EncodedRow| ProofKey {
+            page_id: row.page_id,
+            last_edited_time: row.last_edited_time,
+            payload_hash: row.payload_hash,
+        };
         let keys = batch.rows.iter().map(key).collect();
         self.rows_sent += batch.rows.len() as u64;
         let (databricks, tables, run) = (self.databricks.clone(), self.tables.clone(), self.run.clone());

@@ -6,6 +6,7 @@
 
 mod classify;
 mod listing;
+mod mark;
 
 use std::collections::HashMap;
 
@@ -23,14 +24,11 @@ use crate::ids::DataSourceId;
 use crate::notion::DataSourceRef;
 use crate::progress::ProgressEvent;
 use crate::report::{DataSourceReport, Mode, Report, Totals};
-use crate::warehouse::{Difference, EncodedRow, Removal, Row, Side, Tables, WatermarkRow, merge_removals};
+use crate::warehouse::{Difference, EncodedRow, Removal, Row, Side, WatermarkRow};
 use crate::watermark::{Loaded, Resume, Swept, Watermark};
 
 /// Below this number of live rows a share says nothing: one row of five is 20 %.
 const GUARD_FROM_ROWS: u64 = 20;
-
-/// Removals in one statement; about 200 bytes each in the body.
-const REMOVALS_PER_STATEMENT: usize = 40_000;
 
 /// A sweep under way.
 struct Sweep<'a> {
@@ -217,15 +215,9 @@ impl Sweep<'_> {
 
     /// Marks what was found as removed.
     async fn mark(&self, report: &mut Report) -> Result<(), Stop> {
-        let engine = self.engine;
-        let tables = Tables::of(engine.databricks.config());
-        let run = engine.run.with_deadline(engine.run.deadline.for_merging());
-        for chunk in self.removals.chunks(REMOVALS_PER_STATEMENT) {
-            let removals: Vec<Removal> = chunk.iter().map(|(removal, _)| removal.clone()).collect();
-            let statement = merge_removals(&tables, &removals, &run.id)?;
-            let answer = engine.databricks.execute(&statement, &run).await?;
-            report.totals.pages_removed += answer.merge_counts().map_or(removals.len() as u64, |counts| counts.updated);
-        }
+        let run = self.engine.run.with_deadline(self.engine.run.deadline.for_merging());
+        let removals: Vec<Removal> = self.removals.iter().map(|(removal, _)| removal.clone()).collect();
+        report.totals.pages_removed += mark::mark(self.engine, &removals, &run).await?;
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! The MERGEs into `notion_raw_pages`: upserts, and removals.
 
 use super::{EncodedRow, Removal, Tables, json_array};
-use crate::databricks::{Parameter, ROW_COUNT_MARK, Statement};
+use crate::databricks::{KEY_COUNT_MARK, PROOF_MARK, Parameter, ROW_COUNT_MARK, Statement};
 use crate::failure::Failure;
-use crate::ids::RunId;
+use crate::ids::{DatabaseId, PageId, RunId};
 use crate::notion::API_VERSION;
 
 /// The upsert of one batch. Guarded: never over a newer row, no update where nothing differs, a removed row that comes back
@@ -92,6 +92,35 @@ WHEN MATCHED AND (t.removed_at IS NULL OR NOT (t.removal_reason <=> s.removal_re
             Parameter::string("rows", json_array(removals)?),
             Parameter::int("row_count", removals.len()),
             Parameter::string("run_id", run_id.as_str()),
+        ],
+    })
+}
+
+/// Raises an error unless each of the rows is marked as removed.
+///
+/// # Errors
+/// `Internal` when the ids can't be written, which would be a defect.
+pub fn check_removals(tables: &Tables, database_id: DatabaseId, removals: &[Removal]) -> Result<Statement, Failure> {
+    let text = format!(
+        "SELECT proof.found AS found FROM (
+  SELECT count(DISTINCT h.page_id) AS found
+  FROM (SELECT explode(CASE WHEN size(j.a) = CAST(:key_count AS INT) THEN j.a
+                            ELSE raise_error('{KEY_COUNT_MARK}') END) AS page_id
+        FROM (SELECT from_json(:keys, 'ARRAY<STRING>', map('mode','FAILFAST')) AS a) AS j) AS k
+  LEFT JOIN (SELECT page_id FROM {pages} WHERE database_id = :database_id AND removed_at IS NOT NULL) AS h
+  ON h.page_id = k.page_id) AS proof
+WHERE CASE WHEN proof.found = CAST(:key_count AS INT) THEN true
+           ELSE CAST(raise_error(concat('{PROOF_MARK}, the table has marked ', CAST(proof.found AS STRING), ' of ', CAST(:key_count AS STRING), ' removed rows')) AS BOOLEAN) END",
+        pages = tables.pages
+    );
+    let keys: Vec<PageId> = removals.iter().map(|removal| removal.page_id).collect();
+    Ok(Statement {
+        purpose: format!("proof of {} removals", removals.len()),
+        text,
+        parameters: vec![
+            Parameter::string("keys", json_array(&keys)?),
+            Parameter::int("key_count", removals.len()),
+            Parameter::string("database_id", database_id.to_string()),
         ],
     })
 }

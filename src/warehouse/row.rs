@@ -33,6 +33,27 @@ pub struct Row {
     pub in_trash: bool,
 }
 
+/// How many digits of a hash the proof compares: enough to tell the versions of one page apart.
+pub(super) const HASH_START_DIGITS: usize = 16;
+
+/// The first digits of a `payload_sha256`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashStart(u64);
+
+impl HashStart {
+    /// Of a hexadecimal hash; `None` when it is none.
+    #[must_use]
+    pub fn of(payload_sha256: &str) -> Option<Self> {
+        u64::from_str_radix(payload_sha256.get(..HASH_START_DIGITS)?, 16).ok().map(Self)
+    }
+}
+
+impl Serialize for HashStart {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:0width$x}", self.0, width = HASH_START_DIGITS))
+    }
+}
+
 /// A row ready to travel: its JSON text, and what the text will weigh in the request body.
 #[derive(Debug, Clone)]
 pub struct EncodedRow {
@@ -40,6 +61,8 @@ pub struct EncodedRow {
     pub page_id: PageId,
     /// The source version that the proof will look for.
     pub last_edited_time: Timestamp,
+    /// The content that the proof will look for.
+    pub payload_hash: HashStart,
     /// The row as a JSON object.
     pub json: String,
     /// Bytes of the text inside the body, where it is escaped once more as part of a JSON string.
@@ -52,11 +75,11 @@ impl EncodedRow {
     /// # Errors
     /// `Internal` when the row can't be written as JSON, which would be a defect.
     pub fn encode(row: &Row) -> Result<Self, Failure> {
-        let json = serde_json::to_string(row).map_err(|error| {
-            Failure::new(FailureClass::Internal, format!("writing page {}", row.page_id)).caused_by(error)
-        })?;
+        let internal = || Failure::new(FailureClass::Internal, format!("writing page {}", row.page_id));
+        let json = serde_json::to_string(row).map_err(|error| internal().caused_by(error))?;
+        let payload_hash = HashStart::of(&row.payload_sha256).ok_or_else(internal)?;
         let body_bytes = escaped_bytes(&json);
-        Ok(Self { page_id: row.page_id, last_edited_time: row.last_edited_time, json, body_bytes })
+        Ok(Self { page_id: row.page_id, last_edited_time: row.last_edited_time, payload_hash, json, body_bytes })
     }
 }
 
@@ -119,6 +142,14 @@ pub struct Removal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_start_of_a_hash_is_its_first_digits() {
+        let hash = "00ab5f0c3a527d0e".to_owned() + &"f".repeat(48);
+        assert_eq!(serde_json::to_value(HashStart::of(&hash)).unwrap(), "00ab5f0c3a527d0e");
+        assert_eq!(HashStart::of("short"), None);
+        assert_eq!(HashStart::of(&"x".repeat(64)), None);
+    }
 
     proptest::proptest! {
         #[test]

@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::row::{HASH_START_DIGITS, HashStart};
 use super::{Tables, json_array};
 use crate::databricks::{KEY_COUNT_MARK, PROOF_MARK, Parameter, Rows, Statement};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, DatabaseId, DatabaseName, PageId, RunId};
 
-/// One row that the run sent and the table must hold, at least as new.
+/// One row that the run sent and the table must hold: this very version, live, or a newer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ProofKey {
     /// The page.
@@ -17,6 +18,9 @@ pub struct ProofKey {
     /// Its source version.
     #[serde(rename = "t")]
     pub last_edited_time: Timestamp,
+    /// Its content: two edits within one minute have the same time.
+    #[serde(rename = "h")]
+    pub payload_hash: HashStart,
 }
 
 /// One row of the table; `None` = NULL.
@@ -44,15 +48,16 @@ pub struct WatermarkRow {
 /// so that no engine can leave it out or evaluate the check before the join.
 fn proof_source(tables: &Tables) -> String {
     format!(
-        "(SELECT count(k.page_id) AS wanted, count(h.page_id) AS found
-    FROM (SELECT r.p AS page_id, CAST(r.t AS TIMESTAMP) AS last_edited_time
+        "(SELECT count(DISTINCT k.page_id) AS wanted, count(DISTINCT h.page_id) AS found
+    FROM (SELECT r.p AS page_id, CAST(r.t AS TIMESTAMP) AS last_edited_time, r.h AS payload_hash
         FROM (SELECT explode(CASE WHEN size(j.a) = CAST(:key_count AS INT) THEN j.a
                                   ELSE raise_error('{KEY_COUNT_MARK}') END) AS r
-              FROM (SELECT from_json(:keys, 'ARRAY<STRUCT<p:STRING,t:STRING>>', map('mode','FAILFAST')) AS a) AS j)) AS k
+              FROM (SELECT from_json(:keys, 'ARRAY<STRUCT<p:STRING,t:STRING,h:STRING>>', map('mode','FAILFAST')) AS a) AS j)) AS k
     LEFT JOIN (
-      SELECT page_id, max(last_edited_time) AS last_edited_time FROM {pages}
-      WHERE database_id = :database_id GROUP BY page_id) AS h
-    ON h.page_id = k.page_id AND h.last_edited_time >= k.last_edited_time) AS proof
+      SELECT page_id, last_edited_time, substring(payload_sha256, 1, {HASH_START_DIGITS}) AS payload_hash, removed_at FROM {pages}
+      WHERE database_id = :database_id) AS h
+    ON h.page_id = k.page_id AND (h.last_edited_time > k.last_edited_time
+      OR (h.last_edited_time = k.last_edited_time AND h.payload_hash = k.payload_hash AND h.removed_at IS NULL))) AS proof
   WHERE CASE WHEN proof.wanted = CAST(:key_count AS INT) AND proof.found = CAST(:key_count AS INT) THEN true
              ELSE CAST(raise_error(concat('{PROOF_MARK}, the table holds ', CAST(proof.found AS STRING), ' of ', CAST(:key_count AS STRING), ' rows')) AS BOOLEAN) END",
         pages = tables.pages

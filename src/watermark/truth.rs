@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::Stored;
 use crate::databricks;
 use crate::failure::Failure;
-use crate::ids::Database;
+use crate::ids::{Database, DatabaseId};
 use crate::run::Run;
 use crate::warehouse::{ProofKey, Tables, WatermarkRow, check_proof, merge_watermark, read_watermarks, watermarks_of};
 
@@ -44,38 +44,64 @@ impl Truth {
     pub async fn store(&self, row: &WatermarkRow, keys: &[ProofKey], run: &Run) -> Result<Stored, Failure> {
         let last_from = keys.len().saturating_sub(1) / KEYS_PER_STATEMENT * KEYS_PER_STATEMENT;
         let (checked_before, with_the_watermark) = keys.split_at(last_from);
-        for chunk in checked_before.chunks(KEYS_PER_STATEMENT) {
-            let check = check_proof(&self.tables, row.database_id, chunk)?;
-            self.databricks.execute(&check, run).await.map_err(Failure::from)?;
-        }
+        self.check(row.database_id, checked_before.chunks(KEYS_PER_STATEMENT), run).await?;
         let statement = merge_watermark(&self.tables, row, with_the_watermark, &run.id)?;
-        let rows = self.databricks.execute(&statement, run).await.map_err(Failure::from)?;
+        let rows = match self.databricks.execute(&statement, run).await {
+            Err(error) if error.is_too_large() && !with_the_watermark.is_empty() => {
+                let half = with_the_watermark.len().div_ceil(2);
+                self.check(row.database_id, with_the_watermark.chunks(half), run).await?;
+                self.databricks.execute(&merge_watermark(&self.tables, row, &[], &run.id)?, run).await
+            }
+            answer => answer,
+        };
+        let rows = rows.map_err(Failure::from)?;
         // Without counts (CLOSED) the statement still succeeded, so the truth is at least as far.
         let moved = rows.merge_counts().is_none_or(|counts| counts.inserted + counts.updated > 0);
         Ok(if moved { Stored::Advanced } else { Stored::AlreadyFurther })
+    }
+
+    /// Proves keys in statements of their own, in halves where the server finds a body too large.
+    async fn check(
+        &self,
+        database_id: DatabaseId,
+        lists: impl DoubleEndedIterator<Item = &[ProofKey]>,
+        run: &Run,
+    ) -> Result<(), Failure> {
+        let mut pending: Vec<&[ProofKey]> = lists.rev().collect();
+        while let Some(keys) = pending.pop() {
+            match self.databricks.execute(&check_proof(&self.tables, database_id, keys)?, run).await {
+                Ok(_) => {}
+                Err(error) if error.is_too_large() && keys.len() > 1 => {
+                    let (first, second) = keys.split_at(keys.len() / 2);
+                    pending.extend([second, first]);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 }
 
 /// The rows a run has sent, each once with its latest version: what the proof must find.
 #[derive(Debug, Default)]
 pub struct SentRows {
-    versions: HashMap<crate::ids::PageId, jiff::Timestamp>,
+    versions: HashMap<crate::ids::PageId, ProofKey>,
 }
 
 impl SentRows {
-    /// A row was sent to the table.
+    /// A row was sent to the table. Of two versions the table keeps what its MERGE keeps: the later one, and at equal
+    /// times the one that was sent last.
     pub fn add(&mut self, key: ProofKey) {
-        let version = self.versions.entry(key.page_id).or_insert(key.last_edited_time);
-        *version = key.last_edited_time.max(*version);
+        let version = self.versions.entry(key.page_id).or_insert(key);
+        if key.last_edited_time >= version.last_edited_time {
+            *version = key;
+        }
     }
 
     /// The keys to prove, in no order.
     #[must_use]
     pub fn keys(&self) -> Vec<ProofKey> {
-        self.versions
-            .iter()
-            .map(|(page_id, last_edited_time)| ProofKey { page_id: *page_id, last_edited_time: *last_edited_time })
-            .collect()
+        self.versions.values().copied().collect()
     }
 
     /// Whether nothing was sent.

@@ -55,6 +55,64 @@ fn success_reported_for_a_merge_that_wrote_nothing_fails_the_proof_and_the_water
 }
 
 #[test]
+fn a_second_edit_within_one_minute_that_was_not_written_fails_the_proof() {
+    run_test(async {
+        let world = World::new().await;
+        let rows = add_rows(&world, 3);
+        world.sync().await;
+        world.advance(3_600);
+        let edit = |title: &str| {
+            world.edit(|workspace| workspace.edit_row(&rows[1], RowEdit::new().title(title)).unwrap());
+        };
+        edit("First");
+        world.sync().await;
+        let before = world.truth().await;
+        edit("Second");
+        world.databricks.script(Script::once(PAGE_MERGE, Behaviour::NotApplied));
+        let message = world.sync_fails(FailureClass::ProofFailed).await;
+        assert!(message.contains("0 of 1"), "{message}");
+        assert_eq!(world.truth().await, before);
+        world.sync().await;
+        world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_restored_row_that_was_not_brought_back_fails_the_proof() {
+    run_test(async {
+        let world = World::new().await;
+        let rows = add_rows(&world, 3);
+        world.sync().await;
+        world.edit(|workspace| workspace.trash(&rows[1]).unwrap());
+        world.sweep().await;
+        world.edit(|workspace| workspace.restore(&rows[1]).unwrap());
+        world.databricks.script(Script::once(PAGE_MERGE, Behaviour::NotApplied));
+        let message = failed(world.try_sweep(false).await, FailureClass::ProofFailed);
+        assert!(message.contains("0 of 1"), "{message}");
+        world.sweep().await;
+        world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_removal_that_was_not_written_fails_the_proof() {
+    run_test(async {
+        let world = World::new().await;
+        let rows = add_rows(&world, 3);
+        world.sync().await;
+        world.edit(|workspace| workspace.trash(&rows[1]).unwrap());
+        world.databricks.script(Script::once(PAGE_MERGE, Behaviour::NotApplied));
+        let message = failed(world.try_sweep(false).await, FailureClass::ProofFailed);
+        assert!(message.contains("0 of 1"), "{message}");
+        world.sweep().await;
+        world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}
+
+#[test]
 fn one_lying_batch_among_many_fails_the_proof() {
     run_test(async {
         let world = World::builder().variable("MERGE_BATCH_BYTES", "64KiB").build().await;
@@ -248,6 +306,22 @@ fn a_body_over_the_limit_is_halved_and_the_limit_remembered() {
             world.assert_table_equals_notion().await;
             world.end().await;
         }
+    });
+}
+
+#[test]
+fn proofs_comparisons_and_removals_over_the_limit_are_halved_as_well() {
+    run_test(async {
+        let world = World::new().await;
+        let rows = add_rows(&world, 300);
+        world.databricks.configure(|settings| settings.body_limit_bytes = 12_000);
+        world.sync().await;
+        world.assert_table_equals_notion().await;
+        world.edit(|workspace| rows.iter().take(60).for_each(|row| workspace.trash(row).unwrap()));
+        let report = world.sweep().await;
+        assert_eq!(report.totals.pages_removed, 60);
+        world.assert_table_equals_notion().await;
+        world.end().await;
     });
 }
 

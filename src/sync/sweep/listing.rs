@@ -83,14 +83,28 @@ pub(super) async fn compare(engine: &Engine<'_>, listing: &Listing) -> Result<(V
     let rows_per_range = (body_bytes.saturating_sub(STATEMENT_OVERHEAD_BYTES) / LISTED_ROW_BYTES).max(1);
     let mut differences = Vec::new();
     let mut live_rows = 0;
-    for (range, rows) in ranges(&listing.rows, rows_per_range) {
+    let mut pending = ranges(&listing.rows, rows_per_range);
+    pending.reverse();
+    while let Some((range, rows)) = pending.pop() {
         let statement = compare_listing(&tables, engine.database.id, listing.window, &range, rows)?;
-        let answer = engine.databricks.execute(&statement, engine.run).await?;
-        let (found, live) = read_comparison(&answer)?;
-        differences.extend(found);
-        live_rows = live;
+        match engine.databricks.execute(&statement, engine.run).await {
+            Ok(answer) => {
+                let (found, live) = read_comparison(&answer)?;
+                differences.extend(found);
+                live_rows = live;
+            }
+            Err(error) if error.is_too_large() && rows.len() > 1 => pending.extend(halves(range, rows)),
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok((differences, live_rows))
+}
+
+/// The two halves of a range whose rows were too much for one body; the first half is taken first.
+fn halves(range: IdRange, rows: &[ListedRow]) -> Vec<(IdRange, &[ListedRow])> {
+    let (first, second) = rows.split_at(rows.len() / 2);
+    let middle = second.first().map_or_else(|| range.to.clone(), |row| row.page_id.to_string());
+    vec![(IdRange { from: middle.clone(), to: range.to }, second), (IdRange { from: range.from, to: middle }, first)]
 }
 
 /// Splits rows sorted by id into ranges that together cover every id there can be, listed or not.

@@ -10,15 +10,16 @@ USING (
          :synced_through AS synced_through, :last_edited_time AS last_edited_time, :resume AS resume,
          :last_full_refresh_at AS last_full_refresh_at, :last_sweep_at AS last_sweep_at
   FROM (
-    SELECT count(k.page_id) AS wanted, count(h.page_id) AS found
-    FROM (SELECT r.p AS page_id, CAST(r.t AS TIMESTAMP) AS last_edited_time
+    SELECT count(DISTINCT k.page_id) AS wanted, count(DISTINCT h.page_id) AS found
+    FROM (SELECT r.p AS page_id, CAST(r.t AS TIMESTAMP) AS last_edited_time, r.h AS payload_hash
         FROM (SELECT explode(CASE WHEN size(j.a) = CAST(:key_count AS INT) THEN j.a
                                   ELSE raise_error('notion-sync: keys parsed differ from keys sent') END) AS r
-              FROM (SELECT from_json(:keys, 'ARRAY<STRUCT<p:STRING,t:STRING>>', map('mode','FAILFAST')) AS a) AS j)) AS k
+              FROM (SELECT from_json(:keys, 'ARRAY<STRUCT<p:STRING,t:STRING,h:STRING>>', map('mode','FAILFAST')) AS a) AS j)) AS k
     LEFT JOIN (
-      SELECT page_id, max(last_edited_time) AS last_edited_time FROM `cat`.`bronze`.`notion_raw_pages`
-      WHERE database_id = :database_id GROUP BY page_id) AS h
-    ON h.page_id = k.page_id AND h.last_edited_time >= k.last_edited_time
+      SELECT page_id, last_edited_time, substring(payload_sha256, 1, 16) AS payload_hash, removed_at
+      FROM `cat`.`bronze`.`notion_raw_pages` WHERE database_id = :database_id) AS h
+    ON h.page_id = k.page_id AND (h.last_edited_time > k.last_edited_time
+      OR (h.last_edited_time = k.last_edited_time AND h.payload_hash = k.payload_hash AND h.removed_at IS NULL))
   ) AS proof
   WHERE CASE WHEN proof.wanted = CAST(:key_count AS INT) AND proof.found = CAST(:key_count AS INT) THEN true
              ELSE CAST(raise_error(concat('notion-sync: proof failed, the table holds ', CAST(proof.found AS STRING), ' of ', CAST(:key_count AS STRING), ' rows')) AS BOOLEAN) END
@@ -35,15 +36,16 @@ WHEN NOT MATCHED THEN INSERT (database_id, data_source_id, database_name, synced
   s.last_full_refresh_at, s.last_sweep_at, current_timestamp(), :run_id)";
 
 const PROOF: &str = "SELECT proof.found AS found FROM (
-    SELECT count(k.page_id) AS wanted, count(h.page_id) AS found
-    FROM (SELECT r.p AS page_id, CAST(r.t AS TIMESTAMP) AS last_edited_time
+    SELECT count(DISTINCT k.page_id) AS wanted, count(DISTINCT h.page_id) AS found
+    FROM (SELECT r.p AS page_id, CAST(r.t AS TIMESTAMP) AS last_edited_time, r.h AS payload_hash
         FROM (SELECT explode(CASE WHEN size(j.a) = CAST(:key_count AS INT) THEN j.a
                                   ELSE raise_error('notion-sync: keys parsed differ from keys sent') END) AS r
-              FROM (SELECT from_json(:keys, 'ARRAY<STRUCT<p:STRING,t:STRING>>', map('mode','FAILFAST')) AS a) AS j)) AS k
+              FROM (SELECT from_json(:keys, 'ARRAY<STRUCT<p:STRING,t:STRING,h:STRING>>', map('mode','FAILFAST')) AS a) AS j)) AS k
     LEFT JOIN (
-      SELECT page_id, max(last_edited_time) AS last_edited_time FROM `cat`.`bronze`.`notion_raw_pages`
-      WHERE database_id = :database_id GROUP BY page_id) AS h
-    ON h.page_id = k.page_id AND h.last_edited_time >= k.last_edited_time
+      SELECT page_id, last_edited_time, substring(payload_sha256, 1, 16) AS payload_hash, removed_at
+      FROM `cat`.`bronze`.`notion_raw_pages` WHERE database_id = :database_id) AS h
+    ON h.page_id = k.page_id AND (h.last_edited_time > k.last_edited_time
+      OR (h.last_edited_time = k.last_edited_time AND h.payload_hash = k.payload_hash AND h.removed_at IS NULL))
   ) AS proof
   WHERE CASE WHEN proof.wanted = CAST(:key_count AS INT) AND proof.found = CAST(:key_count AS INT) THEN true
              ELSE CAST(raise_error(concat('notion-sync: proof failed, the table holds ', CAST(proof.found AS STRING), ' of ', CAST(:key_count AS STRING), ' rows')) AS BOOLEAN) END";
@@ -82,7 +84,8 @@ WHEN MATCHED AND (t.removed_at IS NULL OR NOT (t.removal_reason <=> s.removal_re
   ingested_at = current_timestamp(), sync_run_id = :run_id";
 
 fn keys(pages: &[(&str, &str)]) -> String {
-    json!(pages.iter().map(|(id, edited)| json!({"p": id, "t": edited})).collect::<Vec<_>>()).to_string()
+    json!(pages.iter().map(|(id, edited)| json!({"p": id, "t": edited, "h": "hash of 1"})).collect::<Vec<_>>())
+        .to_string()
 }
 
 impl Workspace {
@@ -114,6 +117,12 @@ async fn the_watermark_passes_only_when_the_table_holds_every_key() {
     for (name, bad, count, text) in [
         ("missing", keys(&[("a", NOW), ("c", NOW)]), 2, "proof failed, the table holds 1 of 2 rows"),
         ("older", keys(&[("a", LATE), ("b", NOW)]), 2, "proof failed, the table holds 1 of 2 rows"),
+        (
+            "of another content",
+            good.replacen("hash of 1", "hash of 2", 1),
+            2,
+            "proof failed, the table holds 1 of 2 rows",
+        ),
         ("cut", good[..good.len() - 2].to_owned(), 2, "[MALFORMED_RECORD_IN_PARSING"),
         ("wrong count", good.clone(), 3, "keys parsed differ from keys sent"),
         ("nothing", String::new(), 0, "keys parsed differ from keys sent"),
@@ -133,7 +142,7 @@ async fn a_hundred_thousand_keys_are_proven_in_one_statement() {
     const KEYS: usize = 100_000;
     let workspace = Workspace::with_tables().await;
     let fill = format!(
-        "INSERT INTO `cat`.`bronze`.notion_raw_pages SELECT concat('p', CAST(id AS STRING)), 'db', 'projects', 'ds', '{{}}', 'hash',
+        "INSERT INTO `cat`.`bronze`.notion_raw_pages SELECT concat('p', CAST(id AS STRING)), 'db', 'projects', 'ds', '{{}}', 'hash of 1',
          NULL, TIMESTAMP'2026-01-01 00:00:00', TIMESTAMP'2026-11-22 13:02:00', false AS a, false AS b, NULL AS c, NULL AS d, 'v',
          current_timestamp(), 'run' FROM range(0, {KEYS})"
     );
