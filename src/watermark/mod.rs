@@ -75,6 +75,7 @@ impl Watermarks {
     pub async fn load(&self, database: &Database, sources: &[DataSourceId], run: &Run) -> Result<Loaded, Failure> {
         let mut warnings = Vec::new();
         let mut cached = HashMap::new();
+        let mut missing = Vec::new();
         let mut is_cache_usable = self.cache.is_some();
         match &self.cache {
             None => warnings.push("no cache is configured (WATERMARK_TABLE): each run starts the warehouse".to_owned()),
@@ -84,11 +85,7 @@ impl Watermarks {
                         Ok(Some(watermark)) => {
                             cached.insert(*source, watermark);
                         }
-                        Ok(None) => {
-                            warnings.push(format!(
-                                "the cache has no watermark of data source {source}; the truth was read"
-                            ));
-                        }
+                        Ok(None) => missing.push(*source),
                         Err(failure) => {
                             // What can't be read is no watermark: it goes, so that the next one can be put in its place.
                             is_cache_usable = failure.class() == FailureClass::StoredStateUnreadable
@@ -110,6 +107,13 @@ impl Watermarks {
         } else {
             self.truth.load(database, run).await?
         };
+        // Neither store knows a data source before its first sync: nothing is amiss.
+        missing.retain(|source| truth.iter().any(|row| row.data_source_id == *source));
+        warnings.extend(
+            missing
+                .iter()
+                .map(|source| format!("the cache has no watermark of data source {source}; the truth was read")),
+        );
         let watermarks = sources
             .iter()
             .map(|source| {
