@@ -10,9 +10,12 @@ use crate::support::process::command_line;
 use crate::support::{World, at, run_test_within};
 
 const PAGES: u32 = 3_000;
-const DEFAULT_SEEDS: u64 = 3;
-/// Each so many seeds, one runs with a lease: a killed run blocks the next for as long as its lease holds.
-const SEEDS_PER_LEASE: u64 = 3;
+const DEFAULT_SEEDS: u64 = 20;
+/// Seeds side by side.
+const LANES: usize = 3;
+/// Each so many seeds, one runs with a lease: a killed run blocks the next for as long as its lease holds. Not a multiple of
+/// the lanes, so that each lane has its share of them.
+const SEEDS_PER_LEASE: u64 = 4;
 /// How often a first sync is killed before it may end.
 const KILLS_PER_SEED: u64 = 2;
 /// Exchanges of a first sync with Notion and the warehouse (30 pages walked and listed, 7 MERGEs, a proof, a comparison):
@@ -90,10 +93,55 @@ fn fill(world: &World) {
     world.run_clock();
 }
 
-/// How many seeds: a few by default, since a seed takes some ten seconds; `NOTION_SYNC_CRASH_SEEDS=20` for all.
+/// How many seeds; `NOTION_SYNC_CRASH_SEEDS` for more of them.
 #[expect(clippy::disallowed_methods, reason = "tests choose how many seeds by the environment")]
 fn seeds() -> u64 {
     std::env::var("NOTION_SYNC_CRASH_SEEDS").ok().map_or(DEFAULT_SEEDS, |text| text.parse().expect("a number of seeds"))
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    /// Kills that came before the run's end.
+    kills: u64,
+    /// Kills that were meant.
+    wanted: u64,
+    /// Runs until the sync was complete.
+    runs: u32,
+}
+
+/// One first sync, killed and run again.
+async fn life(seed: u64) -> Tally {
+    let mut tally = Tally::default();
+    // A world of its own: the table of all seeds together would slow every MERGE down.
+    let world = World::builder().variable("MERGE_BATCH_BYTES", "1MiB").build().await;
+    fill(&world);
+    let has_lease = seed % SEEDS_PER_LEASE == SEEDS_PER_LEASE - 1;
+    let table = has_lease.then_some(world.state_table.as_str());
+    let variables = world.variables_with(&[("WATERMARK_TABLE", table)]);
+    let mut moments = Moments(seed);
+    // With a lease the second run would only be told to come back later.
+    for _ in 0..if has_lease { 1 } else { KILLS_PER_SEED } {
+        let moment = usize::try_from(1 + moments.next(EXCHANGES - 1)).unwrap();
+        tally.wanted += 1;
+        tally.kills += u64::from(killed_after(&world, &variables, moment).await);
+    }
+    tally.runs = until_complete(&variables).await;
+    world.assert_table_equals_notion().await;
+    world.no_statement_is_left_open().await;
+    world.end().await;
+    tally
+}
+
+/// Each so many seeds, from one of them on.
+async fn lane(first: u64, seeds: u64) -> Tally {
+    let mut sum = Tally::default();
+    for seed in (first..seeds).step_by(LANES) {
+        let tally = life(seed).await;
+        sum.kills += tally.kills;
+        sum.wanted += tally.wanted;
+        sum.runs += tally.runs;
+    }
+    sum
 }
 
 #[test]
@@ -101,26 +149,12 @@ fn a_first_sync_killed_at_random_moments_ends_whole() {
     let seeds = seeds();
     run_test_within(SEED_BOUND * u32::try_from(seeds).unwrap(), async {
         let began = Instant::now();
-        let (mut kills, mut wanted, mut runs) = (0, 0, 0);
-        for seed in 0..seeds {
-            // A world of its own: the table of all seeds together would slow every MERGE down.
-            let world = World::builder().variable("MERGE_BATCH_BYTES", "1MiB").build().await;
-            fill(&world);
-            let has_lease = seed % SEEDS_PER_LEASE == SEEDS_PER_LEASE - 1;
-            let table = has_lease.then_some(world.state_table.as_str());
-            let variables = world.variables_with(&[("WATERMARK_TABLE", table)]);
-            let mut moments = Moments(seed);
-            // With a lease the second run would only be told to come back later.
-            for _ in 0..if has_lease { 1 } else { KILLS_PER_SEED } {
-                let moment = usize::try_from(1 + moments.next(EXCHANGES - 1)).unwrap();
-                wanted += 1;
-                kills += u32::from(killed_after(&world, &variables, moment).await);
-            }
-            runs += until_complete(&variables).await;
-            world.assert_table_equals_notion().await;
-            world.no_statement_is_left_open().await;
-            world.end().await;
-        }
+        // Side by side: what a killed run's lease lets the next one wait for is no work.
+        let (one, two, three) = tokio::join!(lane(0, seeds), lane(1, seeds), lane(2, seeds));
+        let lanes = [one, two, three];
+        let kills: u64 = lanes.iter().map(|tally| tally.kills).sum();
+        let wanted: u64 = lanes.iter().map(|tally| tally.wanted).sum();
+        let runs: u32 = lanes.iter().map(|tally| tally.runs).sum();
         println!(
             "{seeds} first syncs of {PAGES} pages: {kills} of {wanted} kills came before the end, {runs} runs to the end, \
              {} s",
