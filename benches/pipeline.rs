@@ -147,7 +147,7 @@ fn bodies(batches: &[Vec<EncodedRow>]) -> Result<Vec<Vec<u8>>, BenchError> {
     let tables = Tables::of(&config);
     let run_id = RunId::random();
     let body = |batch: &Vec<EncodedRow>| {
-        let statement = merge_pages(&tables, batch, &run_id);
+        let statement = merge_pages(&tables, batch, jiff::Timestamp::UNIX_EPOCH, &run_id);
         Ok(serde_json::to_vec(&(statement.text, statement.parameters))?)
     };
     batches.iter().map(body).collect()

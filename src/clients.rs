@@ -37,7 +37,8 @@ impl Clients {
             .as_ref()
             .zip(config.watermark_table.clone())
             .map(|(sdk_config, name)| StateTable::new(sdk_config, name));
-        let cache = state_table.clone().map(Cache::new);
+        let schema = format!("{}.{}", config.databricks.catalog, config.databricks.schema);
+        let cache = state_table.clone().map(|table| Cache::new(table, schema));
         let watermarks = Watermarks::new(Truth::new(databricks.clone()), cache);
         Ok(Self { notion, databricks, secrets, state_table, watermarks })
     }

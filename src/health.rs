@@ -15,6 +15,8 @@ struct Probe<'a> {
     run: &'a Run,
     report: &'a mut Report,
     first_failure: Option<Failure>,
+    /// What else fails: dependency and class.
+    further: Vec<String>,
 }
 
 impl Probe<'_> {
@@ -27,6 +29,9 @@ impl Probe<'_> {
         };
         self.report.items.push(item);
         if let Err(failure) = found {
+            if self.first_failure.is_some() {
+                self.further.push(format!("{dependency} ({})", failure.class()));
+            }
             self.first_failure.get_or_insert(failure.context(dependency));
         }
     }
@@ -35,14 +40,19 @@ impl Probe<'_> {
 /// Checks everything, whatever fails before; starts the warehouse.
 ///
 /// # Errors
-/// The first probe's failure; the report's items tell all of them.
+/// The first probe's failure, and the names and classes of the others; the report's items tell all of them in full.
 pub(crate) async fn check(config: &Config, clients: &Clients, run: &Run, report: &mut Report) -> Result<(), Failure> {
-    let mut probe = Probe { run, report, first_failure: None };
+    let mut probe = Probe { run, report, first_failure: None, further: Vec::new() };
     probe.note("secrets_manager", secrets(config, clients).await);
     probe.note("dynamodb", dynamodb(config, clients).await);
     notion(config, clients, &mut probe).await;
     databricks(clients, &mut probe).await;
-    probe.first_failure.map_or(Ok(()), Err)
+    let Probe { first_failure, further, .. } = probe;
+    match first_failure {
+        None => Ok(()),
+        Some(failure) if further.is_empty() => Err(failure),
+        Some(failure) => Err(failure.context(format!("also wrong: {}; first", further.join(", ")))),
+    }
 }
 
 async fn secrets(config: &Config, clients: &Clients) -> Result<String, Failure> {
@@ -77,6 +87,10 @@ async fn notion(config: &Config, clients: &Clients, probe: &mut Probe<'_>) {
         let found = found.and_then(|info| {
             if info.in_trash {
                 let message = format!("database {} lies in the trash", database.id);
+                return Err(Failure::new(FailureClass::SourceAccessLost, message));
+            }
+            if info.data_sources.is_empty() {
+                let message = format!("database {} lists no data source (a linked view?)", database.id);
                 return Err(Failure::new(FailureClass::SourceAccessLost, message));
             }
             Ok(format!("{} data sources", info.data_sources.len()))

@@ -1,7 +1,8 @@
 //! Tells values that a person meant to replace from real ones.
 
 /// What people write where a value is still to come, as a whole value.
-const WHOLE: [&str; 12] = [
+const WHOLE: [&str; 13] = [
+    "id",
     "todo",
     "tbd",
     "fixme",
@@ -17,7 +18,9 @@ const WHOLE: [&str; 12] = [
 ];
 
 /// What people write where a value is still to come, anywhere in it.
-const ANYWHERE: [&str; 12] = [
+const ANYWHERE: [&str; 14] = [
+    "insert-",
+    "insert_",
     "changeme",
     "change-me",
     "change_me",
@@ -33,13 +36,8 @@ const ANYWHERE: [&str; 12] = [
 ];
 
 /// Patterns that example ids repeat: digits in a row, letters in a row.
-const ID_PATTERNS: [&str; 5] = [
-    "0123456789abcdef",
-    "1234567890abcdef",
-    "abcdef0123456789",
-    "abcdef1234567890",
-    "12345678123412341234123456789012",
-];
+const ID_PATTERNS: [&str; 5] =
+    ["0123456789abcdef", "1234567890abcdef", "abcdef0123456789", "abcdef1234567890", "12345678123412341234"];
 
 /// Whether `text` looks like a placeholder: `your-…`, `changeme`, `<…>`, `xxx`, `todo`, an example id.
 #[must_use]
@@ -90,6 +88,8 @@ mod tests {
     fn what_a_person_forgot_to_replace_is_seen() {
         for text in [
             "your-token",
+            "insert-token-here",
+            "12345678-1234-1234-1234-123456789abc",
             "https://your-workspace.cloud.databricks.com",
             "ntn_your_token_here",
             "YOUR_CATALOG",

@@ -118,10 +118,12 @@ where
             Verdict::Wait(asked) => {
                 let wait = asked.max(SHORTEST_SERVER_WAIT);
                 waited_for_server += wait;
-                if waited_for_server > LONGEST_SERVER_WAIT {
-                    return Err(Stopped::Failed { error, tries });
-                }
                 run.meter.rate_limit_wait();
+                match run.deadline.left_for_work() {
+                    Some(left) if left < wait => return Err(Stopped::DeadlineNear { retry_after: Some(wait) }),
+                    None if waited_for_server > LONGEST_SERVER_WAIT => return Err(Stopped::Failed { error, tries }),
+                    _ => {}
+                }
                 run.progress.tell(&crate::progress::ProgressEvent::Waiting { seconds: wait.as_secs() });
                 limiter.pause(wait);
             }

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::clock::{Clock, Deadline};
 use crate::ids::RunId;
 use crate::progress::Progress;
 use crate::report::Totals;
+
+/// How far our clock and Notion's may lie apart.
+const LARGEST_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// One attempt of one run; cheap to clone, all clones count together.
 #[derive(Debug, Clone)]
@@ -28,6 +33,13 @@ impl Run {
     #[must_use]
     pub fn with_deadline(&self, deadline: Deadline) -> Self {
         Self { deadline, ..self.clone() }
+    }
+
+    /// From here on an edit time can't be the edit's own: Notion has rows whose time lies in the future.
+    #[must_use]
+    pub fn future_from(&self) -> Timestamp {
+        let now = self.clock.now();
+        now.checked_add(LARGEST_CLOCK_DIFFERENCE).unwrap_or(now)
     }
 }
 

@@ -132,6 +132,12 @@ impl Secrets {
         Ok(kept.credentials.clone())
     }
 
+    /// Whether a refused credential may be read again from Secrets Manager.
+    #[must_use]
+    pub fn come_from_a_secret(&self) -> bool {
+        self.inner.config.needs_secret()
+    }
+
     /// Called after a 401 or 403 with credentials of `refused_generation`: reads the secret again, once for all callers
     /// that were refused with the same generation. `None` = the source holds nothing newer, so the refusal is final.
     ///

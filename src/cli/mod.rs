@@ -74,7 +74,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
         code = work => code,
         Ok(()) = tokio::signal::ctrl_c() => {
             (outputs.standard_error)(
-                "interrupted; what was merged stays. Run the same command again to go on, in a minute: the lease ends by itself",
+                "interrupted; what was merged stays. Run the same command again to go on, in 20 seconds: then the lease has ended by itself",
             );
             INTERRUPTED
         }

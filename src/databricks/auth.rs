@@ -92,6 +92,7 @@ impl Tokens {
         };
         if let DatabricksCredential::Token(token) = &credentials.databricks
             && token.expose_secret() == refused.bearer.expose_secret()
+            && !self.secrets.come_from_a_secret()
         {
             return Ok(None);
         }

@@ -216,12 +216,13 @@ impl Client {
             let is_lost = answer.status.state == State::Closed;
             return Ok(Rows { statement_id, is_lost, ..Rows::default() });
         };
+        let unreadable = |reason: String| DatabricksError::Unreadable {
+            exchange: format!("result of statement {statement_id}"),
+            reason,
+            request_id: None,
+        };
         if manifest.truncated {
-            return Err(DatabricksError::Unreadable {
-                exchange: format!("result of statement {statement_id}"),
-                reason: "it was cut (truncated: true)".to_owned(),
-                request_id: None,
-            });
+            return Err(unreadable("it was cut (truncated: true)".to_owned()));
         }
         let columns = manifest.schema.map(|schema| schema.columns).unwrap_or_default();
         let mut cells = answer.result.unwrap_or_default().data_array;
@@ -231,12 +232,11 @@ impl Client {
             let chunk: Chunk = self.exchange(&exchange, Method::GET, &path, None, run).await?;
             cells.extend(chunk.data_array);
         }
-        Ok(Rows {
-            statement_id,
-            columns: columns.into_iter().map(|column| column.name).collect(),
-            cells,
-            is_lost: answer.status.state == State::Closed,
-        })
+        let is_lost = answer.status.state == State::Closed;
+        if let Some(total) = manifest.total_row_count.filter(|total| !is_lost && *total != cells.len() as u64) {
+            return Err(unreadable(format!("it has {} rows of {total}", cells.len())));
+        }
+        Ok(Rows { statement_id, columns: columns.into_iter().map(|column| column.name).collect(), cells, is_lost })
     }
 
     /// One exchange with its retries; after a refusal once more with another token.

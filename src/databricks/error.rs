@@ -24,6 +24,8 @@ use crate::retry::{Judged, Verdict};
 pub(crate) const ROW_COUNT_MARK: &str = "notion-sync: rows parsed differ from rows sent";
 /// Marks our own `raise_error` when the keys of a proof parsed are not those sent.
 pub(crate) const KEY_COUNT_MARK: &str = "notion-sync: keys parsed differ from keys sent";
+/// Marks our own `raise_error` when another run has written the watermark since the cache last saw it.
+pub(crate) const STALE_CACHE_MARK: &str = "notion-sync: the cache is behind the truth";
 /// Marks our own `raise_error` when the table lacks a row of the run.
 pub(crate) const PROOF_MARK: &str = "notion-sync: proof failed";
 
@@ -212,6 +214,12 @@ impl DatabricksError {
             }
             _ => false,
         }
+    }
+
+    /// The fence refused: another run has written the watermark since the cache last saw it.
+    #[must_use]
+    pub fn is_stale_cache(&self) -> bool {
+        matches!(self.root(), Self::Failed { message, .. } if message.contains(STALE_CACHE_MARK))
     }
 
     /// A FAILED statement that a new statement may cure: a conflict with another writer, or a passing state.

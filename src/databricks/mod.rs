@@ -8,7 +8,7 @@ mod statement;
 
 pub use client::Client;
 pub use error::DatabricksError;
-pub(crate) use error::{KEY_COUNT_MARK, PROOF_MARK, ROW_COUNT_MARK};
+pub(crate) use error::{KEY_COUNT_MARK, PROOF_MARK, ROW_COUNT_MARK, STALE_CACHE_MARK};
 pub use sql::{QualifiedName, quote_identifier};
 pub use statement::{Counts, Parameter, Rows, Statement};
 

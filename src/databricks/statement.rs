@@ -127,6 +127,8 @@ pub(super) struct Manifest {
     #[serde(default)]
     pub(super) total_chunk_count: u32,
     #[serde(default)]
+    pub(super) total_row_count: Option<u64>,
+    #[serde(default)]
     pub(super) truncated: bool,
 }
 

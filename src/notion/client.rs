@@ -211,6 +211,10 @@ impl Client {
         };
         match self.secrets.reread(credentials.generation).await.map_err(NotionError::Credentials)? {
             Some(newer) => self.tries(exchange, run, &newer.notion_api_key, &parse).await,
+            // Nothing newer: the secret may be right and the refusal a passing one, so it is tried once more all the same.
+            None if self.secrets.come_from_a_secret() => {
+                self.tries(exchange, run, &credentials.notion_api_key, &parse).await
+            }
             None => Err(refused),
         }
     }

@@ -92,6 +92,14 @@ impl Engine<'_> {
 
     async fn sync_sources(&self, wanted: Wanted, report: &mut Report) -> Result<(), Stop> {
         let Sources { sources, notion_clock } = self.sources().await?;
+        if sources.is_empty() {
+            let message = format!(
+                "database {} ({}) lists no data source, nothing was read or marked: all of them are in the trash or not \
+                 shared, or it is a linked view (sync the original); `sweep` marks the rows of removed ones",
+                self.database.name, self.database.id
+            );
+            return Err(Failure::new(FailureClass::SourceAccessLost, message).into());
+        }
         let ahead = self.run.clock.now().duration_since(notion_clock.now(&self.run.clock));
         if ahead > NOTABLE_CLOCK_ERROR {
             let warning = format!("this machine's clock is {} s ahead of Notion's; Notion's counts", ahead.as_secs());
@@ -167,6 +175,13 @@ impl Engine<'_> {
             info!(data_source = %source.id, mode = ?planned.mode, edited_since = ?planned.edited_since,
                   is_resumed = planned.is_resumed, "walking");
             match walk.carry_out(&planned, &mut watermark).await {
+                // The rows are written; where the data source stands is asked of the truth, and the walk done again from there.
+                Ok(()) if walk.take_stale() => {
+                    match self.watermarks.from_truth(self.database, source.id, self.run).await {
+                        Ok(stored) => watermark = stored,
+                        Err(failure) => break Err(failure.into()),
+                    }
+                }
                 // What it owes, a sweep, stands in the watermark: the plan of the catch-up takes it over.
                 Ok(()) if planned.is_resumed => (full_refresh, restart) = (false, false),
                 walked => break walked.map(|()| planned.sweep),

@@ -55,10 +55,15 @@ pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Resul
                 let TruncatedProperty { id, name, kind } = property;
                 properties.insert(id, Hydrated { name, kind, complete, items });
             }
-            Err(ReadError::PageIsGone) => {
+            Err(ReadError::NotFound) if is_gone(notion, page, run).await? => {
                 // Trashed or deleted while it was read: the row stands as the query gave it, and the sweep settles it.
                 hydration.warnings.push(format!("{context} could not be read in full: the page is gone"));
                 return Ok(hydration);
+            }
+            Err(ReadError::NotFound) => {
+                hydration.warnings.push(format!("{context} could not be read in full: Notion does not find it"));
+                let TruncatedProperty { id, name, kind } = property;
+                properties.insert(id, Hydrated { name, kind, complete: false, items: Vec::new() });
             }
             Err(ReadError::Stopped(stop)) => return Err(stop.context(context)),
         }
@@ -69,8 +74,17 @@ pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Resul
     Ok(hydration)
 }
 
+/// Whether a page of which a property was not found is itself gone or in the trash.
+async fn is_gone(notion: &Client, page: &PageRow, run: &Run) -> Result<bool, Stop> {
+    match notion.page(page.id, run).await {
+        Ok(text) => Ok(PageRow::read(text).is_ok_and(|page| page.in_trash)),
+        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 enum ReadError {
-    PageIsGone,
+    NotFound,
     Stopped(Stop),
 }
 
@@ -85,7 +99,7 @@ async fn read_items(
         match read_item_pages(notion, page, property, run).await {
             // A cursor that died: these few pages are simply read again, once.
             Err(error) if error.is_rejected_cursor() && !restarted => restarted = true,
-            Err(error) if error.is_not_found() => return Err(ReadError::PageIsGone),
+            Err(error) if error.is_not_found() => return Err(ReadError::NotFound),
             Err(error) => return Err(ReadError::Stopped(error.into())),
             Ok(read) => return Ok(read),
         }

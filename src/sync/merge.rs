@@ -147,7 +147,7 @@ async fn merge_rows(
             pending.extend([second, rows]);
             continue;
         }
-        let error = match databricks.execute(&merge_pages(tables, &rows, &run.id), run).await {
+        let error = match databricks.execute(&merge_pages(tables, &rows, run.future_from(), &run.id), run).await {
             Ok(answer) => {
                 count(&mut written, &rows, &answer)?;
                 continue;

@@ -33,6 +33,8 @@ pub(super) struct SourceWalk<'a> {
     warnings: Vec<String>,
     /// The cache's row, as long as the cache remembers rows that this run may be about to overwrite.
     remembering: Option<WatermarkRow>,
+    /// The truth is not what the cache said.
+    is_stale: bool,
 }
 
 /// What one walk over the stretches of a plan works with.
@@ -75,7 +77,13 @@ impl<'a> SourceWalk<'a> {
             resume: None,
             warnings: Vec::new(),
             remembering: None,
+            is_stale: false,
         }
+    }
+
+    /// Whether the truth was found to be other than the cache said, so that the walk counts for nothing but its rows.
+    pub(super) fn take_stale(&mut self) -> bool {
+        std::mem::take(&mut self.is_stale)
     }
 
     pub(super) fn note_plan(&mut self, planned: &Plan) {
@@ -175,6 +183,8 @@ impl<'a> SourceWalk<'a> {
                 watermark.row.last_edited_time = watermark.row.last_edited_time.max(walk.latest_edit);
                 watermark.recent = walk.settled.still_known();
                 self.store_position(planned, watermark, &walk.merger, position).await?;
+                // The cache remembers again, so it must be made to forget again.
+                self.remembering = (!watermark.recent.is_empty()).then(|| watermark.row.clone());
                 walk.checkpointed_at = Instant::now();
             }
         }
@@ -218,7 +228,7 @@ impl<'a> SourceWalk<'a> {
     /// first.
     async fn forget_recent_rows(&mut self) {
         if let Some(row) = self.remembering.take() {
-            let forgetful = Watermark { row, recent: RecentRows::new() };
+            let forgetful = Watermark { row, recent: RecentRows::new(), is_cached: true };
             self.engine.watermarks.store_in_cache(&forgetful, self.engine.run, &mut self.warnings).await;
         }
     }
@@ -254,7 +264,7 @@ impl<'a> SourceWalk<'a> {
         let merger = &walk.merger;
         let is_full = planned.mode == Mode::FullRefresh;
         let owed_sweep = planned.sweep.then(|| Resume::of_sweep(planned.started_at, planned.swept));
-        let next = Watermark {
+        let mut next = Watermark {
             row: WatermarkRow {
                 synced_through: Some(planned.target),
                 // Cleared by the sweep itself: whatever ends this run before that, the next one does it.
@@ -263,16 +273,22 @@ impl<'a> SourceWalk<'a> {
                 ..watermark.row.clone()
             },
             recent: walk.settled.into_remembered(),
+            is_cached: watermark.is_cached,
         };
         // A position that the truth may hold must be cleared there too.
         let wrote_nothing = merger.sent.is_empty() && !is_full && watermark.row.resume.is_none();
         if wrote_nothing && self.is_cache_usable {
             self.engine.watermarks.store_in_cache(&next, &run, &mut self.warnings).await;
         } else {
-            let stored = self.engine.watermarks.store(&next, &merger.sent.keys(), &run, &mut self.warnings).await;
-            if stored? == Stored::AlreadyFurther {
-                self.warnings
-                    .push("another run was faster: the stored watermark is later and was left alone".to_owned());
+            match self.engine.watermarks.store(&mut next, &merger.sent.keys(), &run, &mut self.warnings).await? {
+                Stored::Advanced => {}
+                Stored::AlreadyFurther => self
+                    .warnings
+                    .push("another run was faster: the stored watermark is later and was left alone".to_owned()),
+                Stored::CacheIsStale => {
+                    self.is_stale = true;
+                    return Ok(());
+                }
             }
         }
         *watermark = next;
@@ -315,6 +331,11 @@ impl<'a> SourceWalk<'a> {
             Ok(Stored::AlreadyFurther) => {
                 let warning = "the position was not stored: the stored watermark is later, from another run";
                 self.warnings.push(warning.to_owned());
+                Ok(())
+            }
+            Ok(Stored::CacheIsStale) => {
+                (self.resume, watermark.row.resume) = (resume_before, text_before);
+                self.is_stale = true;
                 Ok(())
             }
             Err(failure) if failure.class() == FailureClass::DeadlineExceeded => {

@@ -8,7 +8,7 @@ mod classify;
 mod listing;
 mod mark;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -24,8 +24,9 @@ use crate::ids::DataSourceId;
 use crate::notion::DataSourceRef;
 use crate::progress::ProgressEvent;
 use crate::report::{DataSourceReport, Mode, Report, Totals};
-use crate::warehouse::{Difference, EncodedRow, Removal, Row, Side, WatermarkRow};
-use crate::watermark::{Loaded, Resume, Swept, Watermark};
+use crate::run::Run;
+use crate::warehouse::{Difference, EncodedRow, ProofKey, Removal, RemovalReason, Row, Side, WatermarkRow};
+use crate::watermark::{Loaded, Resume, Stored, Swept, Watermark};
 
 /// Below this number of live rows a share says nothing: one row of five is 20 %.
 const GUARD_FROM_ROWS: u64 = 20;
@@ -42,6 +43,7 @@ struct Sweep<'a> {
     begins: Option<Swept>,
     settled_before: Option<Timestamp>,
     removals: Vec<(Removal, Option<DataSourceId>)>,
+    warnings: Vec<String>,
 }
 
 /// Sweeps all data sources of the database at once: a row may have moved from one to another. Goes on where a sweep that
@@ -74,6 +76,7 @@ pub(super) async fn sweep(
         begins,
         settled_before,
         removals: Vec::new(),
+        warnings: Vec::new(),
     };
     let swept = sweep.windows(report).await;
     let merged = sweep.merger.settle().await;
@@ -82,6 +85,7 @@ pub(super) async fn sweep(
     report.totals.pages_updated += written.updated;
     report.totals.pages_unchanged += written.unchanged;
     report.warnings.extend(written.warnings);
+    report.warnings.append(&mut sweep.warnings);
     match swept {
         Err(Stop::Failed(failure)) => {
             if failure.class() == FailureClass::RemovalShareExceeded {
@@ -168,11 +172,20 @@ impl Sweep<'_> {
         let mut batcher = Batcher::new(engine.config.merge_batch_bytes.min(MAX_BODY_BYTES));
         let mut stopped = None;
         for (index, difference) in differences.iter().enumerate() {
-            let verdict = match classifier.classify(difference).await {
+            let verdict = classifier.classify(difference).await;
+            self.warnings.append(&mut classifier.warnings);
+            let verdict = match verdict {
                 Ok(verdict) => verdict,
                 Err(near @ Stop::DeadlineNear { .. }) => {
-                    let left = differences[index..].iter().filter(|left| left.side != Side::MissingInTable).count();
-                    if limit.is_some_and(|limit| (self.removals.len() + left) as u64 > limit) {
+                    let (mut missing, mut stale) = (0, 0);
+                    for left in &differences[index..] {
+                        missing += usize::from(left.side == Side::MissingInNotion);
+                        stale += usize::from(left.side == Side::Stale);
+                    }
+                    if let Some(limit) = limit.filter(|limit| (self.removals.len() + missing) as u64 > *limit) {
+                        return Err(refused(engine, limit, differences).into());
+                    }
+                    if limit.is_some_and(|limit| (self.removals.len() + missing + stale) as u64 > limit) {
                         return Err(near);
                     }
                     stopped = Some(near);
@@ -216,6 +229,17 @@ impl Sweep<'_> {
     /// Marks what was found as removed.
     async fn mark(&self, report: &mut Report) -> Result<(), Stop> {
         let run = self.engine.run.with_deadline(self.engine.run.deadline.for_merging());
+        let vanished: HashSet<DataSourceId> = self
+            .removals
+            .iter()
+            .filter(|(removal, _)| removal.removal_reason == RemovalReason::DataSourceRemoved)
+            .filter_map(|(_, source)| *source)
+            .collect();
+        for source in vanished {
+            // Forgotten before its rows are marked: should it come back, they are all read again.
+            let database_id = self.engine.database.id;
+            self.engine.watermarks.drop_source(database_id, source, &run, &mut report.warnings).await?;
+        }
         let removals: Vec<Removal> = self.removals.iter().map(|(removal, _)| removal.clone()).collect();
         report.totals.pages_removed += mark::mark(self.engine, &removals, &run).await?;
         Ok(())
@@ -242,10 +266,31 @@ impl Sweep<'_> {
                 watermark.row.resume = Some(position.to_text()?);
                 resume = serde_json::to_value(position).ok();
             }
-            self.engine.watermarks.store(&watermark, &std::mem::take(&mut keys), &run, &mut report.warnings).await?;
+            self.store(watermark.clone(), &std::mem::take(&mut keys), &run, report).await?;
             let removed = self.removals.iter().filter(|(_, from)| *from == Some(source.id)).count() as u64;
             note_source(report, source, removed, watermark.row.synced_through, resume);
         }
+        Ok(())
+    }
+
+    /// Stores what the sweep has to say of a data source; where the cache was behind, it is said of the truth's row.
+    async fn store(
+        &self,
+        mut watermark: Watermark,
+        keys: &[ProofKey],
+        run: &Run,
+        report: &mut Report,
+    ) -> Result<(), Stop> {
+        let watermarks = &self.engine.watermarks;
+        if watermarks.store(&mut watermark, keys, run, &mut report.warnings).await? != Stored::CacheIsStale {
+            return Ok(());
+        }
+        let mut stored = watermarks.from_truth(self.engine.database, watermark.row.data_source_id, run).await?;
+        stored.row.last_sweep_at = watermark.row.last_sweep_at;
+        if owed_sweep(&stored.row).is_some() {
+            stored.row.resume = watermark.row.resume;
+        }
+        watermarks.store(&mut stored, keys, run, &mut report.warnings).await?;
         Ok(())
     }
 
@@ -278,8 +323,8 @@ fn removal_limit(max_removed_share: f64, live_rows: u64, allow_removals: bool) -
 fn refused(engine: &Engine<'_>, limit: u64, differences: &[Difference]) -> Failure {
     let missing = differences.iter().filter(|difference| difference.side == Side::MissingInNotion).count();
     let message = format!(
-        "database {}: Notion does not list {missing} rows that are live in the table, and more than the {limit} allowed \
-         (SWEEP_MAX_REMOVED_SHARE {}) are removed; nothing was marked",
+        "database {}: Notion does not list {missing} rows that are live in the table, more than the {limit} that may be \
+         marked (SWEEP_MAX_REMOVED_SHARE {}); nothing was marked",
         engine.database.name, engine.config.max_removed_share
     );
     Failure::new(FailureClass::RemovalShareExceeded, message)

@@ -10,7 +10,9 @@ pub use pages::{check_removals, merge_pages, merge_removals};
 pub use row::{EncodedRow, HashStart, Removal, RemovalReason, Row};
 pub use sweep::{CreatedWindow, Difference, IdRange, ListedRow, Side, compare_listing, read_comparison};
 pub use tables::{Tables, add_columns, create_schema, create_table, missing_columns, read_columns, set_properties};
-pub use watermarks::{ProofKey, WatermarkRow, check_proof, merge_watermark, read_watermarks, watermarks_of};
+pub use watermarks::{
+    ProofKey, WatermarkRow, check_proof, delete_watermark, merge_watermark, read_watermarks, watermarks_of,
+};
 
 use serde::Serialize;
 

@@ -1,16 +1,19 @@
 //! The MERGEs into `notion_raw_pages`: upserts, and removals.
 
+use jiff::Timestamp;
+
 use super::{EncodedRow, Removal, Tables, json_array};
 use crate::databricks::{KEY_COUNT_MARK, PROOF_MARK, Parameter, ROW_COUNT_MARK, Statement};
 use crate::failure::Failure;
 use crate::ids::{DatabaseId, PageId, RunId};
 use crate::notion::API_VERSION;
 
-/// The upsert of one batch. Guarded: never over a newer row, no update where nothing differs, a removed row that comes back
+/// The upsert of one batch. Guarded: never over a newer row, but for one whose time lies in the future (`future_from`),
+/// which an edit of today would else never reach; no update where nothing differs, a removed row that comes back
 /// is live again. Columns are compared null-safe, since an older version of the table may hold NULLs. The statement fails
 /// when it parses another number of rows than was sent: unchanged rows appear in no count, so counts can't tell.
 #[must_use]
-pub fn merge_pages(tables: &Tables, batch: &[EncodedRow], run_id: &RunId) -> Statement {
+pub fn merge_pages(tables: &Tables, batch: &[EncodedRow], future_from: Timestamp, run_id: &RunId) -> Statement {
     let text = format!(
         "MERGE INTO {pages} AS t
 USING (
@@ -24,7 +27,7 @@ USING (
           map('mode','FAILFAST')) AS a) AS p)
 ) AS s
 ON t.page_id = s.page_id AND t.database_id = s.database_id
-WHEN MATCHED AND (t.last_edited_time IS NULL OR s.last_edited_time >= t.last_edited_time)
+WHEN MATCHED AND (t.last_edited_time IS NULL OR s.last_edited_time >= t.last_edited_time OR t.last_edited_time > :future_from)
              AND (NOT (s.payload_sha256 <=> t.payload_sha256) OR NOT (s.hydrated_properties <=> t.hydrated_properties)
                   OR NOT (s.data_source_id <=> t.data_source_id) OR NOT (s.database_name <=> t.database_name)
                   OR NOT (s.is_archived <=> t.is_archived) OR NOT (s.in_trash <=> t.in_trash)
@@ -45,6 +48,7 @@ WHEN NOT MATCHED THEN INSERT (page_id, database_id, database_name, data_source_i
         parameters: vec![
             Parameter::string("rows", rows_parameter(batch)),
             Parameter::int("row_count", batch.len()),
+            Parameter::timestamp("future_from", Some(future_from)),
             Parameter::string("api_version", API_VERSION),
             Parameter::string("run_id", run_id.as_str()),
         ],

@@ -74,9 +74,14 @@ pub fn compare_listing(
     window: CreatedWindow,
     range: &IdRange,
     listed: &[ListedRow],
+    future_from: Timestamp,
 ) -> Result<Statement, Failure> {
     // Without bounds no row may be left out, also none of an older version that has no creation time.
-    let created_from = window.from.map_or("", |_| " AND created_time >= :created_from");
+    let created_from = match window {
+        CreatedWindow { from: None, .. } => "",
+        CreatedWindow { to: Some(_), .. } => " AND created_time >= :created_from",
+        CreatedWindow { to: None, .. } => " AND (created_time >= :created_from OR created_time IS NULL)",
+    };
     let created_to = window.to.map_or("", |_| " AND created_time < :created_to");
     let created = format!("{created_from}{created_to}");
     let text = format!(
@@ -95,6 +100,7 @@ SELECT coalesce(l.page_id, s.page_id) AS page_id, l.data_source_id AS data_sourc
 FROM live AS l FULL OUTER JOIN seen AS s ON l.page_id = s.page_id
 WHERE l.page_id IS NULL OR s.page_id IS NULL OR NOT (l.data_source_id <=> s.data_source_id)
    OR NOT (l.is_archived <=> s.is_archived) OR l.last_edited_time IS NULL OR l.last_edited_time < s.last_edited_time
+   OR (l.last_edited_time > s.last_edited_time AND l.last_edited_time > :future_from)
 UNION ALL
 SELECT CAST(count(*) AS STRING) AS page_id, CAST(NULL AS STRING) AS data_source_id, 'live_rows' AS side FROM {pages}
 WHERE database_id = :database_id AND removed_at IS NULL
@@ -107,6 +113,7 @@ ORDER BY side, page_id",
         Parameter::string("database_id", database_id.to_string()),
         Parameter::string("id_from", range.from.as_str()),
         Parameter::string("id_to", range.to.as_str()),
+        Parameter::timestamp("future_from", Some(future_from)),
     ];
     parameters.extend(window.from.map(|from| Parameter::timestamp("created_from", Some(from))));
     parameters.extend(window.to.map(|to| Parameter::timestamp("created_to", Some(to))));

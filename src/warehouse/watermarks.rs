@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::row::{HASH_START_DIGITS, HashStart};
 use super::{Tables, json_array};
-use crate::databricks::{KEY_COUNT_MARK, PROOF_MARK, Parameter, Rows, Statement};
+use crate::databricks::{KEY_COUNT_MARK, PROOF_MARK, Parameter, Rows, STALE_CACHE_MARK, Statement};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, DatabaseId, DatabaseName, PageId, RunId};
 
@@ -42,13 +42,27 @@ pub struct WatermarkRow {
     pub last_full_refresh_at: Option<Timestamp>,
     /// When a sweep last ended.
     pub last_sweep_at: Option<Timestamp>,
+    /// The run that wrote the row of the truth last, as far as is known; `None` = there was no row.
+    pub written_by: Option<String>,
 }
 
-/// The table's rows for `keys`, joined and counted: one row `wanted`, `found`, also for no keys at all. A global aggregate,
-/// so that no engine can leave it out or evaluate the check before the join.
-fn proof_source(tables: &Tables) -> String {
+/// The table's rows for `keys`, joined and counted: one row `wanted`, `found`, also for no keys at all, and `written_by`: the
+/// run that wrote the row of the truth, where `is_fenced`. One global aggregate, so that no engine can leave it out or
+/// evaluate the checks ([`proven`], [`unchanged`]) before the join.
+fn proof_source(tables: &Tables, is_fenced: bool) -> String {
+    let writer = if is_fenced {
+        format!(
+            "
+    UNION ALL SELECT CAST(NULL AS STRING) AS wanted_id, CAST(NULL AS STRING) AS found_id, sync_run_id AS run_id
+    FROM {watermarks} WHERE database_id = :database_id AND data_source_id = :data_source_id",
+            watermarks = tables.watermarks
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "(SELECT count(DISTINCT k.page_id) AS wanted, count(DISTINCT h.page_id) AS found
+        "(SELECT count(DISTINCT p.wanted_id) AS wanted, count(DISTINCT p.found_id) AS found, max(p.run_id) AS written_by
+    FROM (SELECT k.page_id AS wanted_id, h.page_id AS found_id, CAST(NULL AS STRING) AS run_id
     FROM (SELECT r.p AS page_id, CAST(r.t AS TIMESTAMP) AS last_edited_time, r.h AS payload_hash
         FROM (SELECT explode(CASE WHEN size(j.a) = CAST(:key_count AS INT) THEN j.a
                                   ELSE raise_error('{KEY_COUNT_MARK}') END) AS r
@@ -57,10 +71,26 @@ fn proof_source(tables: &Tables) -> String {
       SELECT page_id, last_edited_time, substring(payload_sha256, 1, {HASH_START_DIGITS}) AS payload_hash, removed_at FROM {pages}
       WHERE database_id = :database_id) AS h
     ON h.page_id = k.page_id AND (h.last_edited_time > k.last_edited_time
-      OR (h.last_edited_time = k.last_edited_time AND h.payload_hash = k.payload_hash AND h.removed_at IS NULL))) AS proof
-  WHERE CASE WHEN proof.wanted = CAST(:key_count AS INT) AND proof.found = CAST(:key_count AS INT) THEN true
-             ELSE CAST(raise_error(concat('{PROOF_MARK}, the table holds ', CAST(proof.found AS STRING), ' of ', CAST(:key_count AS STRING), ' rows')) AS BOOLEAN) END",
+      OR (h.last_edited_time = k.last_edited_time AND h.payload_hash = k.payload_hash AND h.removed_at IS NULL)){writer}) AS p
+  ) AS proof",
         pages = tables.pages
+    )
+}
+
+/// Raises an error unless everything wanted was found.
+fn proven() -> String {
+    format!(
+        "CASE WHEN proof.wanted = CAST(:key_count AS INT) AND proof.found = CAST(:key_count AS INT) THEN true
+             ELSE CAST(raise_error(concat('{PROOF_MARK}, the table holds ', CAST(proof.found AS STRING), ' of ', CAST(:key_count AS STRING), ' rows')) AS BOOLEAN) END"
+    )
+}
+
+/// The fence: raises an error when another run has written the row since, so that its position is not written over by one
+/// who has not seen it. The run's own id is no other: a submit is sent again when its answer is lost.
+fn unchanged() -> String {
+    format!(
+        "CASE WHEN proof.written_by <=> :written_by OR proof.written_by <=> :run_id THEN true
+             ELSE CAST(raise_error(concat('{STALE_CACHE_MARK}', coalesce(concat(', written by run ', proof.written_by), ''))) AS BOOLEAN) END"
     )
 }
 
@@ -71,7 +101,7 @@ fn proof_source(tables: &Tables) -> String {
 pub fn check_proof(tables: &Tables, database_id: DatabaseId, keys: &[ProofKey]) -> Result<Statement, Failure> {
     Ok(Statement {
         purpose: format!("proof of {} rows", keys.len()),
-        text: format!("SELECT proof.found AS found FROM {}", proof_source(tables)),
+        text: format!("SELECT proof.found AS found FROM {} WHERE {}", proof_source(tables, false), proven()),
         parameters: vec![
             Parameter::string("keys", json_array(keys)?),
             Parameter::int("key_count", keys.len()),
@@ -81,7 +111,7 @@ pub fn check_proof(tables: &Tables, database_id: DatabaseId, keys: &[ProofKey]) 
 }
 
 /// The statement that advances the truth and proves the run: fails unless the table holds each of `keys`; never moves
-/// `synced_through` back.
+/// `synced_through` back. `is_fenced`: it also fails when the row is not the one that `written_by` names.
 ///
 /// # Errors
 /// `Internal` when the keys can't be written, which would be a defect.
@@ -89,8 +119,10 @@ pub fn merge_watermark(
     tables: &Tables,
     watermark: &WatermarkRow,
     keys: &[ProofKey],
+    is_fenced: bool,
     run_id: &RunId,
 ) -> Result<Statement, Failure> {
+    let unchanged = if is_fenced { format!("\n    AND {}", unchanged()) } else { String::new() };
     let text = format!(
         "MERGE INTO {watermarks} AS t
 USING (
@@ -98,6 +130,7 @@ USING (
          :synced_through AS synced_through, :last_edited_time AS last_edited_time, :resume AS resume,
          :last_full_refresh_at AS last_full_refresh_at, :last_sweep_at AS last_sweep_at
   FROM {proof}
+  WHERE {proven}{unchanged}
 ) AS s
 ON t.database_id = s.database_id AND t.data_source_id = s.data_source_id
 WHEN MATCHED AND (t.synced_through IS NULL OR s.synced_through >= t.synced_through) THEN UPDATE SET
@@ -110,8 +143,10 @@ WHEN NOT MATCHED THEN INSERT (database_id, data_source_id, database_name, synced
   VALUES (s.database_id, s.data_source_id, s.database_name, s.synced_through, s.last_edited_time, s.resume,
   s.last_full_refresh_at, s.last_sweep_at, current_timestamp(), :run_id)",
         watermarks = tables.watermarks,
-        proof = proof_source(tables)
+        proof = proof_source(tables, is_fenced),
+        proven = proven()
     );
+    let written_by = is_fenced.then(|| Parameter::optional_string("written_by", watermark.written_by.clone()));
     Ok(Statement {
         purpose: format!("watermark with proof of {} rows", keys.len()),
         text,
@@ -127,8 +162,27 @@ WHEN NOT MATCHED THEN INSERT (database_id, data_source_id, database_name, synced
             Parameter::timestamp("last_full_refresh_at", watermark.last_full_refresh_at),
             Parameter::timestamp("last_sweep_at", watermark.last_sweep_at),
             Parameter::string("run_id", run_id.as_str()),
-        ],
+        ]
+        .into_iter()
+        .chain(written_by)
+        .collect(),
     })
+}
+
+/// Removes the row of a data source that its database lists no more.
+#[must_use]
+pub fn delete_watermark(tables: &Tables, database_id: DatabaseId, source: DataSourceId) -> Statement {
+    Statement {
+        purpose: format!("removal of the watermark of data source {source}"),
+        text: format!(
+            "DELETE FROM {} WHERE database_id = :database_id AND data_source_id = :data_source_id",
+            tables.watermarks
+        ),
+        parameters: vec![
+            Parameter::string("database_id", database_id.to_string()),
+            Parameter::string("data_source_id", source.to_string()),
+        ],
+    }
 }
 
 /// Reads the rows of one database. A row of an older version of the table, which knew no data sources, says nothing of any.
@@ -139,7 +193,8 @@ pub fn watermarks_of(tables: &Tables, database_id: DatabaseId) -> Statement {
         text: format!(
             "SELECT data_source_id, unix_millis(synced_through) AS synced_through, \
              unix_millis(last_edited_time) AS last_edited_time, resume, \
-             unix_millis(last_full_refresh_at) AS last_full_refresh_at, unix_millis(last_sweep_at) AS last_sweep_at \
+             unix_millis(last_full_refresh_at) AS last_full_refresh_at, unix_millis(last_sweep_at) AS last_sweep_at, \
+             sync_run_id \
              FROM {} WHERE database_id = :database_id AND data_source_id IS NOT NULL",
             tables.watermarks
         ),
@@ -161,8 +216,9 @@ pub fn read_watermarks(
         let message = format!("the watermarks table answered an unreadable {what} (statement {statement_id})");
         Failure::new(FailureClass::StoredStateUnreadable, message)
     };
-    if rows.is_empty() {
-        return Ok(Vec::new());
+    if rows.columns().is_empty() {
+        let message = format!("the reading of the watermarks brought no result (statement {})", rows.statement_id());
+        return Err(Failure::new(FailureClass::DatabricksUnreadable, message));
     }
     let cells = |name: &str| -> Result<Vec<Option<&str>>, Failure> {
         rows.column(name).map(Iterator::collect).ok_or_else(|| unreadable(name))
@@ -177,7 +233,7 @@ pub fn read_watermarks(
             })
             .collect()
     };
-    let (ids, resumes) = (cells("data_source_id")?, cells("resume")?);
+    let (ids, resumes, writers) = (cells("data_source_id")?, cells("resume")?, cells("sync_run_id")?);
     let (synced, edited) = (times("synced_through")?, times("last_edited_time")?);
     let (refreshed, swept) = (times("last_full_refresh_at")?, times("last_sweep_at")?);
     (0..rows.len())
@@ -192,6 +248,7 @@ pub fn read_watermarks(
                 resume: resumes[row].map(str::to_owned),
                 last_full_refresh_at: refreshed[row],
                 last_sweep_at: swept[row],
+                written_by: writers[row].map(str::to_owned),
             })
         })
         .collect()
@@ -210,6 +267,7 @@ impl WatermarkRow {
             resume: None,
             last_full_refresh_at: None,
             last_sweep_at: None,
+            written_by: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{RecentRows, Watermark};
 use crate::dynamodb::{Item, StateTable, integer, number, string, text};
 use crate::failure::{Failure, FailureClass};
-use crate::ids::{DataSourceId, Database};
+use crate::ids::{DataSourceId, Database, DatabaseId};
 use crate::run::Run;
 use crate::warehouse::WatermarkRow;
 
@@ -22,16 +22,18 @@ const SORT_KEY_PREFIX: &str = "watermark#";
 #[derive(Debug, Clone)]
 pub struct Cache {
     table: StateTable,
+    /// Catalog and schema of the tables that the items speak of.
+    schema: String,
 }
 
 impl Cache {
-    /// The items in `table`.
+    /// The items in `table` that speak of the tables in `schema`, catalog included.
     #[must_use]
-    pub fn new(table: StateTable) -> Self {
-        Self { table }
+    pub fn new(table: StateTable, schema: String) -> Self {
+        Self { table, schema }
     }
 
-    /// Reads one data source's watermark; `None` = not there.
+    /// Reads one data source's watermark; `None` = not there, or of other tables.
     ///
     /// # Errors
     /// `DynamoDbUnavailable`, or `StoredStateUnreadable` when the item is not ours to read, or lies in the future.
@@ -42,6 +44,10 @@ impl Cache {
         now: Timestamp,
     ) -> Result<Option<Watermark>, Failure> {
         let Some(item) = self.table.get(database.id, &sort_key(source)).await? else { return Ok(None) };
+        if text(&item, "schema").is_some_and(|schema| schema != self.schema) {
+            self.remove(database.id, source).await?;
+            return Ok(None);
+        }
         let watermark = read(&item, database, source)?;
         let latest = now.saturating_add(LARGEST_CLOCK_ERROR).unwrap_or(now);
         if let Some(at) = watermark.row.synced_through.filter(|at| *at > latest) {
@@ -50,13 +56,13 @@ impl Cache {
         Ok(Some(watermark))
     }
 
-    /// Removes an item that can't be read.
+    /// Removes an item.
     ///
     /// # Errors
     /// `DynamoDbUnavailable`.
-    pub async fn remove(&self, database: &Database, source: DataSourceId) -> Result<(), Failure> {
+    pub async fn remove(&self, database_id: DatabaseId, source: DataSourceId) -> Result<(), Failure> {
         let delete = self.table.client.delete_item().table_name(&self.table.name);
-        let delete = delete.key("pk", string(database.id)).key("sk", string(sort_key(source)));
+        let delete = delete.key("pk", string(database_id)).key("sk", string(sort_key(source)));
         delete.send().await.map(drop).map_err(|error| self.table.failure("DeleteItem", &error))
     }
 
@@ -68,6 +74,7 @@ impl Cache {
         let items = self.table.query(database.id, SORT_KEY_PREFIX, false).await?;
         items
             .iter()
+            .filter(|item| text(item, "schema").is_none_or(|schema| schema == self.schema))
             .map(|item| {
                 let id = text(item, "sk").and_then(|key| key.strip_prefix(SORT_KEY_PREFIX)).unwrap_or_default();
                 let source = DataSourceId::parse(id).map_err(|error| unreadable("its sort key").caused_by(error))?;
@@ -82,7 +89,7 @@ impl Cache {
     /// `DynamoDbUnavailable`.
     pub async fn store(&self, watermark: &Watermark, run: &Run) -> Result<(), Failure> {
         let row = &watermark.row;
-        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(write(watermark, run)));
+        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(self.item(watermark, run)));
         let put = match row.synced_through {
             None => put.condition_expression("attribute_not_exists(synced_through_ms)"),
             Some(at) => put
@@ -101,6 +108,14 @@ impl Cache {
             }
             Err(error) => Err(self.table.failure("PutItem", &error)),
         }
+    }
+}
+
+impl Cache {
+    fn item(&self, watermark: &Watermark, run: &Run) -> Item {
+        let mut item = write(watermark, run);
+        item.insert("schema".to_owned(), string(&self.schema));
+        item
     }
 }
 
@@ -134,6 +149,9 @@ fn write(watermark: &Watermark, run: &Run) -> Item {
     }
     if let Some(at) = row.synced_through {
         item.insert("synced_through_ms".to_owned(), number(at.as_millisecond()));
+    }
+    if let Some(written_by) = &row.written_by {
+        item.insert("truth_run_id".to_owned(), string(written_by));
     }
     if let Some(resume) = &row.resume {
         item.insert("resume".to_owned(), string(resume));
@@ -171,7 +189,9 @@ fn read(item: &Item, database: &Database, source: DataSourceId) -> Result<Waterm
             resume: text(item, "resume").map(str::to_owned),
             last_full_refresh_at: time("last_full_refresh_at")?,
             last_sweep_at: time("last_sweep_at")?,
+            written_by: text(item, "truth_run_id").map(str::to_owned),
         },
         recent,
+        is_cached: true,
     })
 }

@@ -4,6 +4,10 @@
 //! it lacks a data source, is down or unreadable, the truth is read; with both at hand the later `synced_through` counts.
 //! The cache may be ahead, since a run that wrote nothing moves the cache alone. Neither ever moves back. An item that can't
 //! be read, or that claims a time no clock can explain, is removed: the truth takes its place.
+//!
+//! A cache can also be behind without a sign of it: the run that moved the truth was killed before the cache, or had none.
+//! So an item names the run that wrote the truth last, and a run that began from the cache writes the truth only over that
+//! run's row. When the row is another's, or is gone, the item is removed and the data source begins again from the truth.
 
 mod cache;
 mod resume;
@@ -18,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 use tracing::warn;
 
 use crate::failure::{Failure, FailureClass};
-use crate::ids::{DataSourceId, Database, PageId};
+use crate::ids::{DataSourceId, Database, DatabaseId, PageId};
 use crate::run::Run;
 use crate::warehouse::{ProofKey, WatermarkRow};
 
@@ -32,6 +36,8 @@ pub struct Watermark {
     pub row: WatermarkRow,
     /// What only the cache holds.
     pub recent: RecentRows,
+    /// Whether it was read from the cache alone, so that the truth may say something else.
+    pub is_cached: bool,
 }
 
 /// The watermarks of a database as loaded, and what to tell about the loading.
@@ -52,6 +58,8 @@ pub enum Stored {
     Advanced,
     /// The truth was already further; it was left alone.
     AlreadyFurther,
+    /// The truth is not what the cache said; nothing was stored, and the cache's item is removed.
+    CacheIsStale,
 }
 
 /// Both stores. They are no interchangeable implementations of one thing: one may lie, the other may not.
@@ -89,7 +97,7 @@ impl Watermarks {
                         Err(failure) => {
                             // What can't be read is no watermark: it goes, so that the next one can be put in its place.
                             is_cache_usable = failure.class() == FailureClass::StoredStateUnreadable
-                                && cache.remove(database, *source).await.is_ok();
+                                && cache.remove(database.id, *source).await.is_ok();
                             let warning =
                                 format!("the cache could not be used, the truth was read: {}", failure.describe());
                             warn!(warning, "watermark cache");
@@ -145,16 +153,64 @@ impl Watermarks {
     /// When the proof fails or the truth can't be written.
     pub async fn store(
         &self,
-        watermark: &Watermark,
+        watermark: &mut Watermark,
         keys: &[ProofKey],
         run: &Run,
         warnings: &mut Vec<String>,
     ) -> Result<Stored, Failure> {
-        let stored = self.truth.store(&watermark.row, keys, run).await?;
-        if stored == Stored::Advanced {
-            self.store_in_cache(watermark, run, warnings).await;
+        let row = &mut watermark.row;
+        let stored = self.truth.store(row, keys, watermark.is_cached, run).await?;
+        match stored {
+            Stored::Advanced => {
+                row.written_by = Some(run.id.as_str().to_owned());
+                self.store_in_cache(watermark, run, warnings).await;
+            }
+            Stored::AlreadyFurther => {}
+            Stored::CacheIsStale => {
+                let source = row.data_source_id;
+                let warning =
+                    format!("the cache was behind the truth of data source {source}, which begins again from it");
+                warn!(warning, "watermark cache");
+                warnings.push(warning);
+                self.forget(row.database_id, source, warnings).await;
+            }
         }
         Ok(stored)
+    }
+
+    /// Reads one data source from the truth, whatever the cache says.
+    ///
+    /// # Errors
+    /// When the truth can't be read.
+    pub async fn from_truth(&self, database: &Database, source: DataSourceId, run: &Run) -> Result<Watermark, Failure> {
+        let rows = self.truth.load(database, run).await?;
+        let row = rows.into_iter().find(|row| row.data_source_id == source);
+        Ok(row.map_or_else(|| Watermark::none(database, source), Watermark::from))
+    }
+
+    /// Removes a data source's item from the cache. A failure is a warning.
+    async fn forget(&self, database_id: DatabaseId, source: DataSourceId, warnings: &mut Vec<String>) {
+        let Some(cache) = &self.cache else { return };
+        if let Err(failure) = cache.remove(database_id, source).await {
+            let warning = format!("the cache's item was not removed: {}", failure.describe());
+            warn!(warning, "watermark cache");
+            warnings.push(warning);
+        }
+    }
+
+    /// Forgets a data source that was removed from its database: should it come back, it is read from the start.
+    ///
+    /// # Errors
+    /// When the truth can't be written.
+    pub async fn drop_source(
+        &self,
+        database_id: DatabaseId,
+        source: DataSourceId,
+        run: &Run,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        self.forget(database_id, source, warnings).await;
+        self.truth.remove(database_id, source, run).await
     }
 
     /// Moves the cache alone: a run that wrote nothing starts no warehouse. A failure is a warning.
@@ -169,10 +225,14 @@ impl Watermarks {
     }
 }
 
-/// The later of what cache and truth say. At equal times the cache's: it holds the recent rows as well.
+/// The later of what cache and truth say. At equal times the cache's, which holds the recent rows as well, unless another
+/// run has written the truth since.
 fn later(cached: Option<Watermark>, stored: Option<WatermarkRow>) -> Option<Watermark> {
     match (cached, stored) {
-        (Some(cached), Some(stored)) if stored.synced_through > cached.row.synced_through => {
+        (Some(cached), Some(stored))
+            if stored.synced_through > cached.row.synced_through
+                || stored.synced_through == cached.row.synced_through && stored.written_by != cached.row.written_by =>
+        {
             Some(Watermark::from(stored))
         }
         (Some(cached), _) => Some(cached),
@@ -190,7 +250,7 @@ impl Watermark {
 
 impl From<WatermarkRow> for Watermark {
     fn from(row: WatermarkRow) -> Self {
-        Self { row, recent: RecentRows::new() }
+        Self { row, recent: RecentRows::new(), is_cached: false }
     }
 }
 

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use super::Stored;
 use crate::databricks;
 use crate::failure::Failure;
-use crate::ids::{Database, DatabaseId};
+use crate::ids::{DataSourceId, Database, DatabaseId};
 use crate::run::Run;
-use crate::warehouse::{ProofKey, Tables, WatermarkRow, check_proof, merge_watermark, read_watermarks, watermarks_of};
+use crate::warehouse::{
+    ProofKey, Tables, WatermarkRow, check_proof, delete_watermark, merge_watermark, read_watermarks, watermarks_of,
+};
 
 /// Keys in one statement; longer lists are checked by several statements before the last.
 const KEYS_PER_STATEMENT: usize = 100_000;
@@ -37,27 +39,45 @@ impl Truth {
         read_watermarks(&rows, database.id, &database.name)
     }
 
-    /// Proves `keys` and stores the row; the truth never moves back.
+    /// Proves `keys` and stores the row; the truth never moves back. `is_fenced`: only over the row that `written_by` names.
     ///
     /// # Errors
     /// `ProofFailed` when the table lacks a row of the run; else what the statement failed with.
-    pub async fn store(&self, row: &WatermarkRow, keys: &[ProofKey], run: &Run) -> Result<Stored, Failure> {
+    pub async fn store(
+        &self,
+        row: &WatermarkRow,
+        keys: &[ProofKey],
+        is_fenced: bool,
+        run: &Run,
+    ) -> Result<Stored, Failure> {
         let last_from = keys.len().saturating_sub(1) / KEYS_PER_STATEMENT * KEYS_PER_STATEMENT;
         let (checked_before, with_the_watermark) = keys.split_at(last_from);
         self.check(row.database_id, checked_before.chunks(KEYS_PER_STATEMENT), run).await?;
-        let statement = merge_watermark(&self.tables, row, with_the_watermark, &run.id)?;
+        let statement = merge_watermark(&self.tables, row, with_the_watermark, is_fenced, &run.id)?;
         let rows = match self.databricks.execute(&statement, run).await {
             Err(error) if error.is_too_large() && !with_the_watermark.is_empty() => {
                 let half = with_the_watermark.len().div_ceil(2);
                 self.check(row.database_id, with_the_watermark.chunks(half), run).await?;
-                self.databricks.execute(&merge_watermark(&self.tables, row, &[], &run.id)?, run).await
+                self.databricks.execute(&merge_watermark(&self.tables, row, &[], is_fenced, &run.id)?, run).await
             }
             answer => answer,
         };
-        let rows = rows.map_err(Failure::from)?;
+        let rows = match rows {
+            Err(error) if error.is_stale_cache() => return Ok(Stored::CacheIsStale),
+            answer => answer.map_err(Failure::from)?,
+        };
         // Without counts (CLOSED) the statement still succeeded, so the truth is at least as far.
         let moved = rows.merge_counts().is_none_or(|counts| counts.inserted + counts.updated > 0);
         Ok(if moved { Stored::Advanced } else { Stored::AlreadyFurther })
+    }
+
+    /// Removes the row of a data source.
+    ///
+    /// # Errors
+    /// What the statement failed with.
+    pub async fn remove(&self, database_id: DatabaseId, source: DataSourceId, run: &Run) -> Result<(), Failure> {
+        let statement = delete_watermark(&self.tables, database_id, source);
+        self.databricks.execute(&statement, run).await.map(drop).map_err(Failure::from)
     }
 
     /// Proves keys in statements of their own, in halves where the server finds a body too large.

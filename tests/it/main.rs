@@ -43,6 +43,7 @@ mod rotation;
 mod schema_upgrade;
 mod secrets;
 mod simulation;
+mod stale_cache;
 mod sweep;
 mod sync;
 mod tidy;

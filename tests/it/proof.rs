@@ -153,6 +153,7 @@ fn malformed_rows_never_merge_as_zero_rows_with_success() {
             let text = merge
                 .replace(":rows", rows)
                 .replace(":row_count", &row_count.to_string())
+                .replace(":future_from", "current_timestamp()")
                 .replace(":api_version", "'v'")
                 .replace(":run_id", "'r'");
             let refused = world.databricks.query(&text).await.expect_err("malformed rows are refused");

@@ -264,6 +264,19 @@ fn a_wait_that_outlasts_the_deadline_ends_the_run_as_partial_and_says_how_long()
 }
 
 #[test]
+fn a_wait_of_more_than_an_hour_ends_a_run_with_a_deadline_as_partial() {
+    run_test(async {
+        let world = World::new().await;
+        add_rows(&world, 3);
+        let limited = Answer::notion_rate_limited("public_api_space_request_rate_limit", Some(4_000));
+        world.notion_faults.add(Rule::new(Fault::Answer(limited)).path("/query"));
+        let report = world.try_sync_within(Deadline::after(Duration::from_secs(60)), false).await;
+        assert_eq!((report.outcome, report.retry_after_seconds), (Outcome::Partial, Some(4_000)), "{:?}", report.error);
+        world.end().await;
+    });
+}
+
+#[test]
 fn waits_that_notion_asks_for_use_up_no_tries() {
     run_test(async {
         let world = World::new().await;

@@ -221,6 +221,54 @@ fn a_data_source_removed_from_its_database_takes_its_rows_along() {
     });
 }
 
+#[test]
+fn a_data_source_that_comes_back_is_read_again_from_its_start() {
+    run_test(async {
+        let world = World::new().await;
+        let (_, second, rows) = two_sources(&world).await;
+        world.edit(|workspace| workspace.trash_data_source(&second, true).unwrap());
+        world.sweep().await;
+        assert_eq!(reason(&world, &rows[0]).await.as_deref(), Some("data_source_removed"));
+        world.edit(|workspace| workspace.trash_data_source(&second, false).unwrap());
+        world.sync().await;
+        assert_eq!(reason(&world, &rows[0]).await, None);
+        world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_database_that_lists_no_data_source_fails_the_sync() {
+    run_test(async {
+        let world = World::new().await;
+        add_rows(&world, 3);
+        world.sync().await;
+        world.edit(|workspace| workspace.trash_data_source(&world.data_source_id, true).unwrap());
+        let message = world.sync_fails(FailureClass::SourceAccessLost).await;
+        assert!(message.contains("lists no data source"), "{message}");
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_sweep_that_runs_out_of_time_among_more_removals_than_may_be_marked_says_so() {
+    run_test(async {
+        let world = World::new().await;
+        let rows = add_rows(&world, 40);
+        world.sync().await;
+        world.edit(|workspace| {
+            rows[..30].iter().for_each(|row| workspace.trash(row).unwrap());
+            workspace.settings_mut().latency_ms = 300;
+        });
+        let database = world.app().config().databases[0].name.clone();
+        let request = notion_sync::action::SweepRequest { database, allow_removals: false };
+        let action = notion_sync::action::Action::Sweep(request);
+        let report = world.run(&action, Deadline::after(std::time::Duration::from_secs(4))).await;
+        failed(report, FailureClass::RemovalShareExceeded);
+        world.end().await;
+    });
+}
+
 /// Access to the database, or to one of its data sources, is lost: the run says so and touches nothing.
 async fn access_lost(world: &World) {
     let before = world.table().await;

@@ -346,6 +346,21 @@ fn a_date_in_the_future_is_known_and_wakes_nobody() {
 }
 
 #[test]
+fn an_edit_of_today_reaches_a_row_whose_time_lay_in_the_future() {
+    run_test(async {
+        let world = World::new().await;
+        let rows = add_rows(&world, 3);
+        world.edit(|workspace| workspace.set_last_edited(&rows[0], at("2027-06-01T00:00:00Z")).unwrap());
+        world.sync().await;
+        world.advance(900);
+        world.edit(|workspace| workspace.edit_row(&rows[0], RowEdit::new().title("Edited today")).unwrap());
+        world.sync().await;
+        world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}
+
+#[test]
 fn a_run_with_too_little_time_stores_its_position_in_mid_walk_and_the_next_ones_end_the_job() {
     run_test(async {
         let world =

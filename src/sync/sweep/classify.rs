@@ -34,11 +34,13 @@ pub(super) struct Classifier<'a> {
     sources: Vec<DataSourceId>,
     /// Data sources that the table knows and the database no longer lists: removed as a whole?
     vanished: HashMap<DataSourceId, bool>,
+    /// What could not be read in full.
+    pub(super) warnings: Vec<String>,
 }
 
 impl<'a> Classifier<'a> {
     pub(super) fn new(engine: &'a Engine<'a>, sources: Vec<DataSourceId>) -> Self {
-        Self { engine, sources, vanished: HashMap::new() }
+        Self { engine, sources, vanished: HashMap::new(), warnings: Vec::new() }
     }
 
     pub(super) async fn classify(&mut self, difference: &Difference) -> Result<Verdict, Stop> {
@@ -67,6 +69,7 @@ impl<'a> Classifier<'a> {
         }
         let Some(source) = self.home(&page, difference) else { return Ok(removed(RemovalReason::Moved, false)) };
         let hydration = hydrate(engine.notion, &page, engine.run).await?;
+        self.warnings.extend(hydration.warnings);
         let is_archived = page.is_archived.unwrap_or(false);
         Ok(Verdict::Live(Box::new(row(page, engine.database, source, is_archived, hydration.properties)?)))
     }
@@ -77,6 +80,8 @@ impl<'a> Classifier<'a> {
         let database = page.parent.database_id.as_deref().and_then(|id| DatabaseId::parse(id).ok());
         match (source, database) {
             (Some(source), _) if self.sources.contains(&source) => Some(source),
+            // Added to this database while the run was under way, or left out of its list.
+            (Some(source), Some(database)) if database == self.engine.database.id => Some(source),
             (Some(_), _) => None,
             // Older answers name the database alone (facts/notion §1.3).
             (None, Some(database)) if database == self.engine.database.id => {

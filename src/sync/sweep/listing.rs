@@ -86,7 +86,8 @@ pub(super) async fn compare(engine: &Engine<'_>, listing: &Listing) -> Result<(V
     let mut pending = ranges(&listing.rows, rows_per_range);
     pending.reverse();
     while let Some((range, rows)) = pending.pop() {
-        let statement = compare_listing(&tables, engine.database.id, listing.window, &range, rows)?;
+        let statement =
+            compare_listing(&tables, engine.database.id, listing.window, &range, rows, engine.run.future_from())?;
         match engine.databricks.execute(&statement, engine.run).await {
             Ok(answer) => {
                 let (found, live) = read_comparison(&answer)?;
