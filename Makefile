@@ -60,7 +60,7 @@ build: setup ## Build the Lambda's artifact, target/lambda/notion-sync-lambda/bo
 	$(CARGO) lambda build --locked --release --$(ARCH) --bin notion-sync-lambda
 
 .PHONY: ci
-ci: check test demo ## Everything that continuous integration runs
+ci: check test demo lint-infra test-deploy ## Everything that continuous integration runs
 
 .PHONY: requirements
 requirements: .venv-uv/.ready ## Pin the Python requirements anew, after an edit of requirements/*.in
