@@ -133,15 +133,24 @@ impl Watermarks {
     }
 
     /// What the stores say for people: the cache where there is one, so that no warehouse starts; else the truth.
+    /// `is_cache_down` turns true when DynamoDB does not answer, which then is asked no more.
     ///
     /// # Errors
     /// When the truth is needed and can't be read.
-    pub async fn peek(&self, database: &Database, run: &Run) -> Result<Vec<WatermarkRow>, Failure> {
-        if let Some(cache) = &self.cache {
+    pub async fn peek(
+        &self,
+        database: &Database,
+        is_cache_down: &mut bool,
+        run: &Run,
+    ) -> Result<Vec<WatermarkRow>, Failure> {
+        if let Some(cache) = self.cache.as_ref().filter(|_| !*is_cache_down) {
             match cache.load_all(database).await {
                 Ok(rows) if !rows.is_empty() => return Ok(rows),
                 Ok(_) => {}
-                Err(failure) => warn!(reason = failure.describe(), "the cache could not be read"),
+                Err(failure) => {
+                    warn!(reason = failure.describe(), "the cache could not be read");
+                    *is_cache_down = failure.class() == FailureClass::DynamoDbUnavailable;
+                }
             }
         }
         self.truth.load(database, run).await
