@@ -12,10 +12,10 @@ use crate::clock::Clock;
 use crate::databricks;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database};
-use crate::notion::{self, DataSourceRef};
+use crate::notion::{self, DataSourceRef, Partition};
 use crate::report::{Outcome, Report};
 use crate::run::Run;
-use crate::watermark::{Watermark, Watermarks};
+use crate::watermark::{Resume, Stretch, Watermark, Watermarks};
 
 /// How far this machine's clock may be ahead of Notion's before it is told.
 const NOTABLE_CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(60);
@@ -86,7 +86,21 @@ impl Engine<'_> {
     pub async fn sync(&self, wanted: Wanted, report: &mut Report) -> Result<(), Failure> {
         match self.sync_sources(wanted, report).await {
             Ok(()) => Ok(()),
-            Err(stop) => ended_early(stop, report),
+            Err(stop) => {
+                if wanted.full_refresh && report.data_sources.is_empty() {
+                    let stretches = [Partition::Default, Partition::Archived].map(Stretch::whole).to_vec();
+                    self.owe(&stop, &Resume::new(None, self.run.clock.now(), stretches, true), report).await;
+                }
+                ended_early(stop, report)
+            }
+        }
+    }
+
+    /// What was asked for and could not begin before the deadline is left for the next run.
+    async fn owe(&self, stop: &Stop, resume: &Resume, report: &mut Report) {
+        if matches!(stop, Stop::DeadlineNear { .. }) {
+            let run = self.run.with_deadline(self.run.deadline.for_storing());
+            self.watermarks.owe(self.database, resume, &run, &mut report.warnings).await;
         }
     }
 
@@ -202,7 +216,10 @@ impl Engine<'_> {
         };
         match swept {
             Ok(()) => Ok(()),
-            Err(stop) => ended_early(stop, report),
+            Err(stop) => {
+                self.owe(&stop, &Resume::of_sweep(self.run.clock.now(), None), report).await;
+                ended_early(stop, report)
+            }
         }
     }
 }

@@ -222,6 +222,30 @@ impl Watermarks {
         self.truth.remove(database_id, source, run).await
     }
 
+    /// Leaves word that a full refresh or a sweep is still to be done, where a run's time was over before it knew its data
+    /// sources. In the cache alone: to start a warehouse there is no time. A position that stands there already stays.
+    pub async fn owe(&self, database: &Database, resume: &Resume, run: &Run, warnings: &mut Vec<String>) {
+        let owed = async {
+            let Some(cache) = &self.cache else {
+                return Err(Failure::new(FailureClass::Configuration, "there is no cache (WATERMARK_TABLE)"));
+            };
+            let text = resume.to_text()?;
+            for row in cache.load_all(database).await? {
+                if row.resume.is_none() {
+                    let row = WatermarkRow { resume: Some(text.clone()), ..row };
+                    cache.store(&Watermark { row, recent: RecentRows::new(), is_cached: true }, run).await?;
+                }
+            }
+            Ok::<_, Failure>(())
+        };
+        if let Err(failure) = owed.await {
+            let warning =
+                format!("what was asked for was not begun and is forgotten, ask again: {}", failure.describe());
+            warn!(warning, "watermark cache");
+            warnings.push(warning);
+        }
+    }
+
     /// Moves the cache alone: a run that wrote nothing starts no warehouse. A failure is a warning.
     pub async fn store_in_cache(&self, watermark: &Watermark, run: &Run, warnings: &mut Vec<String>) {
         let Some(cache) = &self.cache else { return };

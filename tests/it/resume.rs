@@ -277,6 +277,35 @@ fn a_wait_of_more_than_an_hour_ends_a_run_with_a_deadline_as_partial() {
 }
 
 #[test]
+fn a_full_refresh_or_sweep_that_could_not_begin_is_done_by_the_next_run() {
+    run_test(async {
+        for full_refresh in [true, false] {
+            let mut world = World::new().await;
+            let rows = add_rows(&world, 5);
+            world.sync().await;
+            world.advance(3_600);
+            world.edit(|workspace| workspace.trash(&rows[1]).unwrap());
+            let limited = Answer::notion_rate_limited("public_api_request_rate_limit", Some(300));
+            world.notion_faults.add(Rule::new(Fault::Answer(limited)).path("/databases/"));
+            let deadline = Deadline::after(Duration::from_secs(40));
+            let report = if full_refresh {
+                world.try_sync_within(deadline, true).await
+            } else {
+                let database = world.app().config().databases[0].name.clone();
+                let request = notion_sync::action::SweepRequest { database, allow_removals: false };
+                world.run(&notion_sync::action::Action::Sweep(request), deadline).await
+            };
+            assert_eq!((report.outcome, report.retry_after_seconds), (Outcome::Partial, Some(300)));
+            world.restart().await;
+            let next = world.sync().await;
+            assert_eq!(next.totals.pages_removed, 1, "what was asked for is done: {next:?}");
+            world.assert_table_equals_notion().await;
+            world.end().await;
+        }
+    });
+}
+
+#[test]
 fn waits_that_notion_asks_for_use_up_no_tries() {
     run_test(async {
         let world = World::new().await;
