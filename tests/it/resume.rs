@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use notion_sync::action::{Action, SyncRequest};
+use notion_sync::action::{Action, SweepRequest, SyncRequest};
 use notion_sync::clock::Deadline;
 use notion_sync::failure::FailureClass;
 use notion_sync::local::faults::{Answer, Fault, Rule};
@@ -292,8 +292,8 @@ fn a_full_refresh_or_sweep_that_could_not_begin_is_done_by_the_next_run() {
                 world.try_sync_within(deadline, true).await
             } else {
                 let database = world.app().config().databases[0].name.clone();
-                let request = notion_sync::action::SweepRequest { database, allow_removals: false };
-                world.run(&notion_sync::action::Action::Sweep(request), deadline).await
+                let request = SweepRequest { database, allow_removals: false };
+                world.run(&Action::Sweep(request), deadline).await
             };
             assert_eq!((report.outcome, report.retry_after_seconds), (Outcome::Partial, Some(300)));
             world.restart().await;
