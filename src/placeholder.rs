@@ -1,26 +1,11 @@
 //! Tells values that a person meant to replace from real ones.
 
 /// What people write where a value is still to come, as a whole value.
-const WHOLE: [&str; 13] = [
-    "id",
-    "todo",
-    "tbd",
-    "fixme",
-    "none",
-    "null",
-    "nil",
-    "undefined",
-    "placeholder",
-    "example",
-    "secret-here",
-    "token-here",
-    "n/a",
-];
+const WHOLE: [&str; 11] =
+    ["id", "todo", "tbd", "fixme", "none", "null", "nil", "undefined", "placeholder", "example", "n/a"];
 
 /// What people write where a value is still to come, anywhere in it.
-const ANYWHERE: [&str; 14] = [
-    "insert-",
-    "insert_",
+const ANYWHERE: [&str; 12] = [
     "changeme",
     "change-me",
     "change_me",
@@ -46,6 +31,7 @@ pub fn is_placeholder(text: &str) -> bool {
     WHOLE.contains(&lower.as_str())
         || ANYWHERE.iter().any(|part| lower.contains(part))
         || addresses_the_reader(&lower)
+        || points_at_its_place(&lower)
         || has_angle_brackets(&lower)
         || has_crosses(&lower)
         || is_example_id(&lower)
@@ -59,6 +45,11 @@ fn addresses_the_reader(lower: &str) -> bool {
         let starts_a_word = before.is_none_or(|c| !c.is_ascii_alphanumeric());
         starts_a_word && after.is_some_and(|c| matches!(c, '-' | '_' | ' '))
     })
+}
+
+/// `token-here`, `insert-your-key-here`.
+fn points_at_its_place(lower: &str) -> bool {
+    ["-here", "_here", " here"].iter().any(|end| lower.ends_with(end))
 }
 
 /// `<token>`, also inside a longer value.
