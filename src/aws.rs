@@ -45,8 +45,8 @@ pub struct AwsCredentials {
 }
 
 /// The SDK's configuration for the clients of both services. Without a region anywhere the SDK asks the instance's
-/// metadata service, so call it only when a client is needed. The SDK counts its tries itself; `first_delay` is its longest wait before the
-/// second one.
+/// metadata service, so call it only when a client is needed. The SDK counts its tries itself; `first_delay` is its longest
+/// wait before the second one.
 pub async fn sdk_config(config: &AwsConfig, first_delay: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)

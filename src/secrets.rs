@@ -139,7 +139,7 @@ impl Secrets {
     }
 
     /// Called after a 401 or 403 with credentials of `refused_generation`: reads the secret again, once for all callers
-    /// that were refused with the same generation. `None` = the source holds nothing newer, so the refusal is final.
+    /// that were refused with the same generation. `None` = the source holds nothing newer.
     ///
     /// # Errors
     /// As [`Secrets::current`], but a secret that can't be read is always a failure.

@@ -212,8 +212,8 @@ impl Client {
     /// The result of an ended statement, all its chunks.
     async fn rows(&self, answer: StatementAnswer, run: &Run) -> Result<Rows, DatabricksError> {
         let statement_id = answer.statement_id;
+        let is_lost = answer.status.state == State::Closed;
         let Some(manifest) = answer.manifest else {
-            let is_lost = answer.status.state == State::Closed;
             return Ok(Rows { statement_id, is_lost, ..Rows::default() });
         };
         let unreadable = |reason: String| DatabricksError::Unreadable {
@@ -232,7 +232,6 @@ impl Client {
             let chunk: Chunk = self.exchange(&exchange, Method::GET, &path, None, run).await?;
             cells.extend(chunk.data_array);
         }
-        let is_lost = answer.status.state == State::Closed;
         if let Some(total) = manifest.total_row_count.filter(|total| !is_lost && *total != cells.len() as u64) {
             return Err(unreadable(format!("it has {} rows of {total}", cells.len())));
         }

@@ -3,7 +3,7 @@
 //! | answer | consequence |
 //! |---|---|
 //! | submit or poll: 429, 503 (`Retry-After`), 408, 500, 502, 504, broken connection, unreadable 200 | the same exchange again |
-//! | 401, 403 | credentials are read again once (by the client), then final |
+//! | 401, 403 | credentials are read again and the exchange tried once more (by the client), then final |
 //! | `FAILED` by a conflict (SQLSTATE 2D521) or a passing state of the service | a new statement |
 //! | `FAILED` otherwise | final; the class comes from SQLSTATE and message |
 //! | poll of a known statement: 404 | outcome unknown: a new statement (ours are guarded, so twice is harmless) |

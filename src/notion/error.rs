@@ -5,7 +5,7 @@
 //! | 429, 529 with `Retry-After` | everyone waits as long as asked; no try is used up |
 //! | 429, 529 without, 409, 500, 502, 503, 504, broken connection, unreadable 200 | again after the backoff |
 //! | `public_api_request_blocked` | never again |
-//! | 401, 403 | the secret is read again once (by the client), then final |
+//! | 401, 403 | the secret is read again and the exchange tried once more (by the client), then final |
 //! | 400 `The start_cursor provided is invalid` | final for the exchange; the walk restarts its stretch |
 //! | any other 4xx | final |
 

@@ -89,7 +89,11 @@ impl Cache {
     /// `DynamoDbUnavailable`.
     pub async fn store(&self, watermark: &Watermark, run: &Run) -> Result<(), Failure> {
         let row = &watermark.row;
-        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(self.item(watermark, run)));
+        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(write(
+            watermark,
+            &self.schema,
+            run,
+        )));
         let put = match row.synced_through {
             None => put.condition_expression("attribute_not_exists(synced_through_ms)"),
             Some(at) => put
@@ -111,14 +115,6 @@ impl Cache {
     }
 }
 
-impl Cache {
-    fn item(&self, watermark: &Watermark, run: &Run) -> Item {
-        let mut item = write(watermark, run);
-        item.insert("schema".to_owned(), string(&self.schema));
-        item
-    }
-}
-
 fn sort_key(source: DataSourceId) -> String {
     format!("{SORT_KEY_PREFIX}{source}")
 }
@@ -127,7 +123,7 @@ fn unreadable(what: &str) -> Failure {
     Failure::new(FailureClass::StoredStateUnreadable, format!("a watermark item of the cache can't be read: {what}"))
 }
 
-fn write(watermark: &Watermark, run: &Run) -> Item {
+fn write(watermark: &Watermark, schema: &str, run: &Run) -> Item {
     let row = &watermark.row;
     let mut item = Item::from([
         ("pk".to_owned(), string(row.database_id)),
@@ -135,6 +131,7 @@ fn write(watermark: &Watermark, run: &Run) -> Item {
         ("database_name".to_owned(), string(&row.database_name)),
         ("updated_at".to_owned(), string(run.clock.now())),
         ("sync_run_id".to_owned(), string(&run.id)),
+        ("schema".to_owned(), string(schema)),
     ]);
     let times = [
         ("synced_through", row.synced_through),
