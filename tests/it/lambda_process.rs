@@ -241,7 +241,7 @@ fn a_run_that_nears_its_deadline_is_partial_and_later_ones_end_it_with_the_edits
         world.run_clock();
         let rows = add_rows(&world, 300);
         let mut lambda = LambdaProcess::start(&world.variables).await;
-        let first = lambda.invoke(Event::within(SYNC, Duration::from_secs(3))).await.report();
+        let first = lambda.invoke(Event::within(SYNC, Duration::from_secs(8))).await.report();
         assert_eq!(first["outcome"], "partial", "{first}");
         let read = first["pages_read"].as_u64().unwrap();
         assert!(0 < read && read < 300, "{read} pages");
@@ -282,7 +282,7 @@ fn a_statement_that_outlasts_the_deadline_is_cancelled_and_no_later_row_is_taken
             let merge = format!("MERGE INTO `main`.`{}`.`notion_raw_pages`", world.schema);
             let slow = Behaviour::Slow { milliseconds: 60_000 };
             world.databricks.script(Script::once(&merge, slow).after(merges_before));
-            let report = lambda.invoke(Event::within(SYNC, Duration::from_millis(5_500))).await.report();
+            let report = lambda.invoke(Event::within(SYNC, Duration::from_secs(12))).await.report();
             assert_eq!(report["outcome"], "partial", "{report}");
             world.no_statement_is_left_open().await;
             assert_eq!(world.page_merges() as u32, merges_before + 1, "nothing is sent behind a gap");

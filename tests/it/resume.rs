@@ -36,7 +36,7 @@ const CUT_RUN: Duration = Duration::from_secs(40);
 
 /// The exchange with this index is told to wait longer than the run may take: so its time for work ends there. Then a
 /// fresh process, which knows of no wait.
-async fn run_cut_at(world: &mut World, place: Place, index: u64, full_refresh: bool) -> Report {
+pub(crate) async fn run_cut_at(world: &mut World, place: Place, index: u64, full_refresh: bool) -> Report {
     let (proxy, answer) = match place {
         Place::Notion => {
             (&world.notion_faults, Answer::notion_rate_limited("public_api_space_request_rate_limit", Some(3_600)))
@@ -60,7 +60,7 @@ async fn run_cut_at(world: &mut World, place: Place, index: u64, full_refresh: b
 
 /// Where a run is cut.
 #[derive(Clone, Copy)]
-enum Place {
+pub(crate) enum Place {
     Notion,
     Warehouse,
 }

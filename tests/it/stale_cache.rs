@@ -1,13 +1,12 @@
 //! A cache that is behind the truth without a sign of it, or that speaks of other tables: nothing it does not know is lost.
 
-use std::time::Duration;
-
 use notion_sync::action::Action;
 use notion_sync::clock::Deadline;
 use notion_sync::local::notion::RowEdit;
 use notion_sync::report::{Mode, Outcome, Report};
 use serde_json::{Value, json};
 
+use crate::resume::{Place, run_cut_at};
 use crate::support::{World, run_test};
 use crate::sync::add_rows;
 
@@ -40,12 +39,9 @@ fn an_unfinished_full_refresh_that_only_the_truth_knows_of_is_gone_on_with() {
         world.advance(3_600);
         // Changes that only a full refresh and a sweep can see.
         world.edit(|workspace| workspace.trash(&rows[39]).unwrap());
-        world.edit(|workspace| workspace.settings_mut().latency_ms = 250);
-        let cut = world.try_sync_within(Deadline::after(Duration::from_secs(3)), true).await;
-        assert_eq!(cut.outcome, Outcome::Partial, "{:?}", cut.error);
-        world.edit(|workspace| workspace.settings_mut().latency_ms = 0);
+        let cut = run_cut_at(&mut world, Place::Notion, 5, true).await;
+        assert!(cut.data_sources[0].resume.is_some(), "the truth has a position: {cut:?}");
         put_back(&world, &before).await;
-        world.restart().await;
         world.advance(900);
         world.edit(|workspace| workspace.edit_row(&rows[3], RowEdit::new().title("Edited")).unwrap());
         let report = world.sync().await;

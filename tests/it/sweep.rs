@@ -256,14 +256,14 @@ fn a_sweep_that_runs_out_of_time_among_more_removals_than_may_be_marked_says_so(
         let world = World::new().await;
         let rows = add_rows(&world, 40);
         world.sync().await;
-        world.edit(|workspace| {
-            rows[..30].iter().for_each(|row| workspace.trash(row).unwrap());
-            workspace.settings_mut().latency_ms = 300;
-        });
+        world.edit(|workspace| rows[..30].iter().for_each(|row| workspace.trash(row).unwrap()));
+        // The tenth of the rows that may be gone is asked for when the time is over.
+        let limited = Answer::notion_rate_limited("public_api_space_request_rate_limit", Some(3_600));
+        world.notion_faults.add(Rule::new(Fault::Answer(limited)).path("/pages/").skip(9));
         let database = world.app().config().databases[0].name.clone();
         let request = notion_sync::action::SweepRequest { database, allow_removals: false };
         let action = notion_sync::action::Action::Sweep(request);
-        let report = world.run(&action, Deadline::after(std::time::Duration::from_secs(4))).await;
+        let report = world.run(&action, Deadline::after(std::time::Duration::from_secs(40))).await;
         failed(report, FailureClass::RemovalShareExceeded);
         world.end().await;
     });

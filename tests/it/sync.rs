@@ -364,9 +364,9 @@ fn an_edit_of_today_reaches_a_row_whose_time_lay_in_the_future() {
 fn a_run_with_too_little_time_stores_its_position_in_mid_walk_and_the_next_ones_end_the_job() {
     run_test(async {
         let world =
-            World::builder().variable("BATCH_SIZE", "5").notion(|settings| settings.latency_ms = 250).build().await;
+            World::builder().variable("BATCH_SIZE", "5").notion(|settings| settings.latency_ms = 500).build().await;
         let rows = add_rows(&world, 80);
-        let deadline = || notion_sync::clock::Deadline::after(std::time::Duration::from_secs(6));
+        let deadline = || notion_sync::clock::Deadline::after(std::time::Duration::from_secs(12));
         let mut positions = Vec::new();
         loop {
             assert!(positions.len() < 25, "each run gets on: {positions:?}");
