@@ -22,7 +22,7 @@ const KILLS_PER_SEED: u64 = 2;
 /// the moments are spread over nearly all of them.
 const EXCHANGES: u64 = 65;
 /// Longest time for one seed.
-const SEED_BOUND: Duration = Duration::from_secs(120);
+const SEED_BOUND: Duration = Duration::from_secs(300);
 
 /// Steele's splitmix64: the same seed, the same moments.
 struct Moments(u64);
@@ -67,7 +67,7 @@ async fn until_complete(variables: &std::collections::BTreeMap<String, String>) 
     let mut runs = 0;
     loop {
         runs += 1;
-        let output = timeout(Duration::from_secs(60), command_line(variables, &["sync", "--output", "json"]).output());
+        let output = timeout(Duration::from_secs(180), command_line(variables, &["sync", "--output", "json"]).output());
         let output = output.await.expect("a run ends").unwrap();
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
         match report["outcome"].as_str() {

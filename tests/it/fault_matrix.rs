@@ -249,7 +249,7 @@ fn is_whole() -> bool {
 
 /// Longest time for one kind of sync.
 fn bound() -> Duration {
-    Duration::from_secs(if is_whole() { 3_600 } else { 400 })
+    Duration::from_secs(if is_whole() { 3_600 } else { 900 })
 }
 
 /// Every exchange meets every fault that passes.

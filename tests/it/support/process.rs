@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use super::World;
 
 /// Longest time for one command; a hang is a failure, not a wait.
-const COMMAND_BOUND: Duration = Duration::from_secs(120);
+const COMMAND_BOUND: Duration = Duration::from_secs(300);
 /// Longest time for a cancelled statement to end; those that are made slow would go on for much longer.
-const CANCEL_BOUND: Duration = Duration::from_secs(15);
+const CANCEL_BOUND: Duration = Duration::from_secs(30);
 
 /// A command that has ended.
 #[derive(Debug)]

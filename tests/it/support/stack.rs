@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
 
 /// Longest time for one test; a hang is a failure, not a wait.
-const TEST_BOUND: Duration = Duration::from_secs(240);
+const TEST_BOUND: Duration = Duration::from_secs(900);
 
 /// Engine and emulators live as long as the test process, so the runtime that drives them must as well.
 static RUNTIME: LazyLock<Runtime> =
