@@ -22,11 +22,14 @@ pub struct RetryPolicy {
     pub max_retries: usize,
     /// Wait before the first retry; doubled each time, plus a random part of up to the same length.
     pub first_delay: Duration,
+    /// For an exchange that can ask for less: an overload is waited out no more often than the tries allow, so that the
+    /// caller gets to ask for less. Otherwise a server's wait uses up no try.
+    pub gives_up_overload: bool,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { max_retries: 3, first_delay: Duration::from_secs(1) }
+        Self { max_retries: 3, first_delay: Duration::from_secs(1), gives_up_overload: false }
     }
 }
 
@@ -50,8 +53,8 @@ pub(crate) enum Verdict {
     Retry,
     /// The server names the wait: everyone pauses, no try is used up.
     Wait(Duration),
-    /// The server names the wait, but what it suffers from may last: everyone pauses, and a try is used up.
-    RetryAfter(Duration),
+    /// An overload of which the server says how long to wait: a wait, unless the exchange can ask for less.
+    WaitOrLess(Duration),
     /// Final for this exchange.
     Final,
 }
@@ -115,7 +118,10 @@ where
         };
         match error.verdict() {
             Verdict::Final => return Err(Stopped::Failed { error, tries }),
-            Verdict::Wait(asked) => {
+            Verdict::WaitOrLess(_) if policy.gives_up_overload && delays.next().is_none() => {
+                return Err(Stopped::Failed { error, tries });
+            }
+            Verdict::Wait(asked) | Verdict::WaitOrLess(asked) => {
                 let wait = asked.max(SHORTEST_SERVER_WAIT);
                 waited_for_server += wait;
                 run.meter.rate_limit_wait();
@@ -126,14 +132,6 @@ where
                 }
                 run.progress.tell(&crate::progress::ProgressEvent::Waiting { seconds: wait.as_secs() });
                 limiter.pause(wait);
-            }
-            Verdict::RetryAfter(asked) => {
-                if delays.next().is_none() {
-                    return Err(Stopped::Failed { error, tries });
-                }
-                run.meter.rate_limit_wait();
-                run.progress.tell(&crate::progress::ProgressEvent::Waiting { seconds: asked.as_secs() });
-                limiter.pause(asked.max(SHORTEST_SERVER_WAIT));
             }
             Verdict::Retry => {
                 let Some(delay) = delays.next() else { return Err(Stopped::Failed { error, tries }) };
@@ -210,11 +208,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_named_by_a_passing_error_wins_over_the_backoff_and_uses_up_a_try() {
+    async fn a_wait_named_by_an_overload_uses_up_a_try_only_where_less_can_be_asked_for() {
         let limiter = RateLimiter::new(Duration::ZERO);
         let began = tokio::time::Instant::now();
-        let stopped = exchange(&RetryPolicy::default(), &limiter, &run(Deadline::none()), || async {
-            Err::<(), _>(Fault(Verdict::RetryAfter(Duration::from_secs(30))))
+        let overload = || async { Err::<(), _>(Fault(Verdict::WaitOrLess(Duration::from_secs(30)))) };
+        let within = run(Deadline::after(Duration::from_secs(500)));
+        let waits_it_out = RetryPolicy::default();
+        let lasting = exchange(&waits_it_out, &limiter, &within, overload);
+        assert!(matches!(lasting.await.unwrap_err(), Stopped::DeadlineNear { retry_after: Some(_) }));
+        assert!(began.elapsed().as_secs() > 360, "as long as there was time");
+        let policy = RetryPolicy { gives_up_overload: true, ..RetryPolicy::default() };
+        let began = tokio::time::Instant::now();
+        let stopped = exchange(&policy, &limiter, &run(Deadline::none()), || async {
+            Err::<(), _>(Fault(Verdict::WaitOrLess(Duration::from_secs(30))))
         })
         .await
         .unwrap_err();

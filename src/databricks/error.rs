@@ -2,7 +2,8 @@
 //!
 //! | answer | consequence |
 //! |---|---|
-//! | submit or poll: 429, 503 (`Retry-After`), 408, 500, 502, 504, broken connection, unreadable 200 | the same exchange again |
+//! | submit or poll: 408, 429, 500, 502, 503, 504 with `Retry-After` | everyone waits as long as asked; no try is used up |
+//! | the same without, broken connection, unreadable 200 | the same exchange again after the backoff |
 //! | 401, 403 | credentials are read again and the exchange tried once more (by the client), then final |
 //! | `FAILED` by a conflict (SQLSTATE 2D521) or a passing state of the service | a new statement |
 //! | `FAILED` otherwise | final; the class comes from SQLSTATE and message |
@@ -317,8 +318,9 @@ fn sql_state_in(message: &str) -> Option<String> {
 impl Judged for DatabricksError {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Api { status: 429 | 503, retry_after: Some(wait), .. } => Verdict::Wait(*wait),
-            Self::Api { status: 408 | 500 | 502 | 504, retry_after: Some(wait), .. } => Verdict::RetryAfter(*wait),
+            Self::Api { status: 408 | 429 | 500 | 502 | 503 | 504, retry_after: Some(wait), .. } => {
+                Verdict::Wait(*wait)
+            }
             Self::Api { status: 408 | 429 | 500 | 502 | 503 | 504, .. } => Verdict::Retry,
             Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
             _ => Verdict::Final,

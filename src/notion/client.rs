@@ -40,6 +40,8 @@ struct Exchange<'a> {
     path: String,
     query: &'a [(&'a str, &'a str)],
     body: Option<&'a Value>,
+    /// Whether the same can be had in smaller pieces.
+    can_shrink: bool,
 }
 
 impl Exchange<'_> {
@@ -86,7 +88,13 @@ impl Client {
     /// # Errors
     /// [`NotionError`]; 404 when it does not exist or is not shared.
     pub async fn database(&self, id: DatabaseId, run: &Run) -> Result<DatabaseInfo, NotionError> {
-        let exchange = Exchange { method: Method::GET, path: format!("databases/{id}"), query: &[], body: None };
+        let exchange = Exchange {
+            method: Method::GET,
+            path: format!("databases/{id}"),
+            query: &[],
+            body: None,
+            can_shrink: false,
+        };
         self.read(&exchange, run, |answer| {
             let info: DatabaseInfo = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
             Ok(DatabaseInfo { answered_at: answer.date, ..info })
@@ -107,7 +115,8 @@ impl Client {
     /// # Errors
     /// [`NotionError`]; 404 when it was deleted for good or is not shared.
     pub async fn page(&self, id: PageId, run: &Run) -> Result<Box<RawValue>, NotionError> {
-        let exchange = Exchange { method: Method::GET, path: format!("pages/{id}"), query: &[], body: None };
+        let exchange =
+            Exchange { method: Method::GET, path: format!("pages/{id}"), query: &[], body: None, can_shrink: false };
         self.read(&exchange, run, |answer| {
             let text = without_request_id(std::str::from_utf8(&answer.body).map_err(|error| error.to_string())?)
                 .map_err(|error| error.to_string())?;
@@ -130,7 +139,8 @@ impl Client {
         let body = query.body(cursor);
         let title_only: &[(&str, &str)] = if query.title_only { &[("filter_properties[]", "title")] } else { &[] };
         let path = format!("data_sources/{id}/query");
-        let exchange = Exchange { method: Method::POST, path, query: title_only, body: Some(&body) };
+        let exchange =
+            Exchange { method: Method::POST, path, query: title_only, body: Some(&body), can_shrink: query.can_shrink };
         self.read(&exchange, run, |answer| {
             let list: ListAnswer = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
             if list.has_more && list.next_cursor.is_none() {
@@ -161,7 +171,7 @@ impl Client {
         let mut query = vec![("page_size", PROPERTY_PAGE_SIZE)];
         query.extend(cursor.map(|cursor| ("start_cursor", cursor)));
         let path = format!("pages/{page_id}/properties/{property_id}");
-        let exchange = Exchange { method: Method::GET, path, query: &query, body: None };
+        let exchange = Exchange { method: Method::GET, path, query: &query, body: None, can_shrink: false };
         self.read(&exchange, run, |answer| {
             #[derive(Deserialize)]
             struct Kind {
@@ -184,7 +194,7 @@ impl Client {
     }
 
     async fn get(&self, path: String, query: &[(&str, &str)], run: &Run) -> Result<Answer, NotionError> {
-        let exchange = Exchange { method: Method::GET, path, query, body: None };
+        let exchange = Exchange { method: Method::GET, path, query, body: None, can_shrink: false };
         self.read(&exchange, run, |answer| {
             Ok(Answer { body: answer.body.clone(), request_id: answer.request_id.clone(), date: answer.date })
         })
@@ -192,7 +202,7 @@ impl Client {
     }
 
     async fn get_as<T: serde::de::DeserializeOwned>(&self, path: String, run: &Run) -> Result<T, NotionError> {
-        let exchange = Exchange { method: Method::GET, path, query: &[], body: None };
+        let exchange = Exchange { method: Method::GET, path, query: &[], body: None, can_shrink: false };
         self.read(&exchange, run, |answer| serde_json::from_slice(&answer.body).map_err(|error| error.to_string()))
             .await
     }
@@ -226,7 +236,8 @@ impl Client {
         token: &SecretString,
         parse: &impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<T, NotionError> {
-        let tried = retry::exchange(&self.retry, &self.limiter, run, || async {
+        let policy = RetryPolicy { gives_up_overload: exchange.can_shrink, ..self.retry };
+        let tried = retry::exchange(&policy, &self.limiter, run, || async {
             let answer = self.once(exchange, run, token).await?;
             parse(&answer).map_err(|reason| NotionError::Unreadable {
                 exchange: exchange.name(),

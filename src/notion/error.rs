@@ -2,8 +2,8 @@
 //!
 //! | answer | consequence |
 //! |---|---|
-//! | 429, 529 with `Retry-After` | everyone waits as long as asked; no try is used up |
-//! | 429, 529 without, 409, 500, 502, 503, 504, broken connection, unreadable 200 | again after the backoff |
+//! | 408, 409, 429, 500, 502, 503, 504, 529 with `Retry-After` | everyone waits as long as asked; no try is used up, but by 503 and 504 to a query that can ask for fewer rows |
+//! | the same without, broken connection, unreadable 200 | again after the backoff |
 //! | `public_api_request_blocked` | never again |
 //! | 401, 403 | the secret is read again and the exchange tried once more (by the client), then final |
 //! | 400 `The start_cursor provided is invalid` | final for the exchange; the walk restarts its stretch |
@@ -212,10 +212,8 @@ impl Judged for NotionError {
                     (_, None) => Verdict::Retry,
                 }
             }
-            // An overload that a smaller page can cure: the wait is honoured, and yet it uses up a try.
-            Self::Api { status: 409 | 408 | 500 | 502 | 503 | 504, retry_after: Some(wait), .. } => {
-                Verdict::RetryAfter(*wait)
-            }
+            Self::Api { status: 503 | 504, retry_after: Some(wait), .. } => Verdict::WaitOrLess(*wait),
+            Self::Api { status: 409 | 408 | 500 | 502, retry_after: Some(wait), .. } => Verdict::Wait(*wait),
             Self::Api { status: 409 | 408 | 500 | 502 | 503 | 504, .. } => Verdict::Retry,
             Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
             _ => Verdict::Final,

@@ -23,6 +23,8 @@ pub struct Query {
     pub created_before: Option<Timestamp>,
     /// Rows asked for per page.
     pub page_size: u32,
+    /// Whether fewer could be asked for: then an overload is given up after its tries, however long it asks to wait.
+    pub can_shrink: bool,
     /// Ask for the title alone: what a sweep needs of a row is outside its properties.
     pub title_only: bool,
 }
@@ -166,6 +168,7 @@ mod tests {
             created_from: None,
             created_before: None,
             page_size: 100,
+            can_shrink: true,
             title_only: false,
         }
     }

@@ -117,7 +117,7 @@ impl<'a> Walker<'a> {
                     self.restart_after_rejected_cursor(&error)?;
                     continue;
                 }
-                Err(error) if error.is_overload() && self.page_size > SMALLEST_PAGE_SIZE => {
+                Err(error) if error.is_overload() && self.can_shrink() => {
                     self.shrink_page(&error);
                     continue;
                 }
@@ -144,6 +144,7 @@ impl<'a> Walker<'a> {
                 (end, to) => end.or(to),
             },
             page_size: self.page_size,
+            can_shrink: self.can_shrink(),
             title_only: self.title_only,
         }
     }
@@ -244,6 +245,10 @@ impl<'a> Walker<'a> {
         debug!(data_source = %self.data_source_id, restarts = self.cursor_restarts, "cursor rejected; restarting the stretch");
         self.restart();
         Ok(())
+    }
+
+    fn can_shrink(&self) -> bool {
+        self.page_size > SMALLEST_PAGE_SIZE
     }
 
     /// A page size must not change under a cursor, so the stretch starts again with the smaller one.

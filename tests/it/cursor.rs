@@ -88,6 +88,30 @@ fn a_504_or_503_that_lasts_halves_the_page_and_each_level_has_its_own_three_retr
 }
 
 #[test]
+fn a_5xx_that_says_how_long_to_wait_uses_up_no_tries_but_still_shrinks_the_page() {
+    run_test(async {
+        let world = World::new().await;
+        add_rows(&world, 120);
+        let busy = |status| Answer::notion(status, "service_unavailable", "Busy.").retry_after(Some(0));
+        world.notion_faults.add(Rule::new(Fault::Answer(busy(503))).path("/databases/").times(6));
+        world.notion_faults.add(Rule::new(Fault::Answer(busy(500))).path("/query").times(5));
+        // Four tries at 100, two at 50.
+        world.notion_faults.add(Rule::new(Fault::Answer(busy(504))).path("/query").times(6));
+        let report = world.sync().await;
+        assert_eq!((report.totals.rate_limit_waits, report.totals.retries), (16, 16));
+        assert!(report.data_sources[0].warnings.iter().any(|warning| warning.contains("50 rows a page")));
+        world.assert_table_equals_notion().await;
+        world.databricks_faults.add(
+            Rule::new(Fault::Answer(Answer::databricks(502, "BAD_GATEWAY", "Busy.").retry_after(Some(0))))
+                .method("POST")
+                .times(5),
+        );
+        world.full_refresh().await;
+        world.end().await;
+    });
+}
+
+#[test]
 fn below_ten_rows_a_page_it_does_not_shrink_and_the_run_fails() {
     run_test(async {
         let world = World::new().await;

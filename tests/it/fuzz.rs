@@ -424,7 +424,8 @@ fn secrets() -> Secrets {
     Secrets::new(config, None)
 }
 
-const NO_RETRIES: RetryPolicy = RetryPolicy { max_retries: 0, first_delay: Duration::from_millis(1) };
+const NO_RETRIES: RetryPolicy =
+    RetryPolicy { max_retries: 0, first_delay: Duration::from_millis(1), gives_up_overload: false };
 
 fn asks_for_a_pause(headers: &str, body: &[u8]) -> bool {
     headers.contains("retry-after") || body.windows(11).any(|part| part == b"retry_after")
@@ -481,6 +482,7 @@ fn answers_of_notion() {
         created_from: None,
         created_before: None,
         page_size: 100,
+        can_shrink: false,
         title_only: false,
     };
     let page_id = PageId::parse("be633bf1-dfa0-436d-b259-571129a590e5").unwrap();
