@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use notion_sync::action::{Action, SyncRequest};
 use notion_sync::app::{App, RunContext};
-use notion_sync::clock::Deadline;
 use notion_sync::config::{Config, Variables};
+use notion_sync::deadline::Deadline;
 use notion_sync::ids::DatabaseName;
 use notion_sync::local::databricks::{DatabricksEndpoint, EndpointSettings, Engine};
 use notion_sync::local::loopback;

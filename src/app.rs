@@ -7,8 +7,9 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::action::{Action, SweepRequest, SyncRequest};
 use crate::clients::Clients;
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::deadline::Deadline;
 use crate::failure::{Failure, FailureClass};
 use crate::health;
 use crate::ids::{Database, DatabaseName, RunId};
@@ -67,7 +68,7 @@ impl App {
     pub async fn run(&self, action: &Action, context: &RunContext) -> Report {
         let run = Run {
             id: RunId::random(),
-            deadline: context.deadline,
+            deadline: context.deadline.clone(),
             clock: self.clock.clone(),
             progress: context.progress.clone(),
             meter: std::sync::Arc::new(Meter::default()),

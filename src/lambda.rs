@@ -9,8 +9,9 @@ use lambda_runtime::Diagnostic;
 use tracing::Instrument;
 
 use crate::app::{App, RunContext};
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
 use crate::config::{Config, Variables};
+use crate::deadline::Deadline;
 use crate::event::{self, Request};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::RunId;

@@ -13,6 +13,7 @@ mod clients;
 pub mod clock;
 pub mod config;
 pub mod databricks;
+pub mod deadline;
 pub mod dynamodb;
 pub mod event;
 pub mod failure;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use governor::{DefaultDirectRateLimiter, Quota};
 use tokio::time::{Instant, sleep_until};
 
-use crate::clock::Deadline;
+use crate::deadline::Deadline;
 
 /// One limiter per API and process: Notion counts per token, not per request or database (facts/notion §4.1).
 #[derive(Debug)]
@@ -55,7 +55,10 @@ impl RateLimiter {
             if deadline.left_for_work().is_some_and(|work| work < left) {
                 return Err(PauseOutlastsDeadline { left });
             }
-            sleep_until(until).await;
+            if deadline.while_there_is_time(sleep_until(until)).await.is_none() {
+                let left = until.saturating_duration_since(Instant::now());
+                return Err(PauseOutlastsDeadline { left });
+            }
         }
     }
 }

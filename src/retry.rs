@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::rate_limit::RateLimiter;
 use crate::run::Run;
@@ -105,16 +105,10 @@ where
             return Err(Stopped::DeadlineNear { retry_after: Some(pause.left) });
         }
         tries += 1;
-        let answer = match run.deadline.left_for_work() {
-            Some(left) => match timeout(left, attempt()).await {
-                Ok(answer) => answer,
-                Err(_) => return Err(Stopped::DeadlineNear { retry_after: None }),
-            },
-            None => attempt().await,
-        };
-        let error = match answer {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
+        let error = match run.deadline.while_there_is_time(attempt()).await {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(error)) => error,
+            None => return Err(Stopped::DeadlineNear { retry_after: None }),
         };
         match error.verdict() {
             Verdict::Final => return Err(Stopped::Failed { error, tries }),
@@ -138,7 +132,9 @@ where
                 if run.deadline.left_for_work().is_some_and(|left| left < delay) {
                     return Err(Stopped::DeadlineNear { retry_after: None });
                 }
-                sleep(delay).await;
+                if run.deadline.while_there_is_time(sleep(delay)).await.is_none() {
+                    return Err(Stopped::DeadlineNear { retry_after: None });
+                }
             }
         }
         run.meter.retry();
@@ -151,7 +147,8 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::clock::{Clock, Deadline};
+    use crate::clock::Clock;
+    use crate::deadline::Deadline;
     use crate::ids::RunId;
     use crate::progress::Progress;
     use crate::run::Meter;

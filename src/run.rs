@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
+use crate::deadline::Deadline;
 use crate::ids::RunId;
 use crate::progress::Progress;
 use crate::report::Totals;

@@ -21,7 +21,7 @@ Exit codes:
     7  completeness could not be proven, or a guard refused
     8  AWS did not answer usefully
    10  partial: stopped before the deadline; run again to go on
-  130  interrupted (Ctrl-C); what was merged stays, run again to go on
+  130  interrupted (Ctrl-C, SIGTERM); how far it had come is stored, run again to go on
 With several databases it is the code of the first that failed; else 10 when one is partial.";
 
 /// Keeps Notion databases mirrored, row for row, in a Databricks bronze Delta table.
@@ -190,7 +190,7 @@ mod tests {
             7  completeness could not be proven, or a guard refused
             8  AWS did not answer usefully
            10  partial: stopped before the deadline; run again to go on
-          130  interrupted (Ctrl-C); what was merged stays, run again to go on
+          130  interrupted (Ctrl-C, SIGTERM); how far it had come is stored, run again to go on
         With several databases it is the code of the first that failed; else 10 when one is partial.
         ");
     }

@@ -8,21 +8,26 @@ mod render;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::Parser;
 
 use self::arguments::{Arguments, OutputFormat};
 use self::progress::ProgressView;
 use crate::app::{App, RunContext};
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
 use crate::config::{Config, Variables};
+use crate::deadline::{Deadline, Interruption};
 use crate::failure::{ExitCode, Failure};
 use crate::ids::RunId;
 use crate::report::{Outcome, Report};
 use crate::telemetry::{self, Sink};
 
-/// Exit code after Ctrl-C: 128 + SIGINT, as shells count. What was merged stays; the next run goes on.
+/// Exit code after Ctrl-C (or SIGTERM): 128 + SIGINT, as shells count. What was merged stays; the next run goes on.
 pub const INTERRUPTED: u8 = 130;
+
+/// Time after an interruption to finish or cancel what is under way, to store the position, and to give back the lease.
+const INTERRUPTION_GRACE: Duration = Duration::from_secs(24);
 
 /// Where the command line writes.
 pub struct Outputs {
@@ -52,7 +57,8 @@ impl Outputs {
     }
 }
 
-/// Runs the command line; `arguments` begin with the program's name. Ends by itself on Ctrl-C.
+/// Runs the command line; `arguments` begin with the program's name. On Ctrl-C it
+/// stores how far it has come and ends; on a second one it ends at once.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Variables, outputs: &Outputs) -> u8 {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -69,20 +75,53 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
     };
     let view = ProgressView::new(outputs.is_terminal, outputs.standard_error.clone());
     telemetry::install(telemetry::Style::Text, telemetry::command_line_level(arguments.verbosity), view.log_sink());
-    let work = Box::pin(perform(&arguments, environment, &view, outputs));
+    let interruption = Interruption::default();
+    let work = Box::pin(perform(&arguments, environment, &view, outputs, &interruption));
+    let asked_to_end = async {
+        if asked_to_end().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        interruption.interrupt(INTERRUPTION_GRACE);
+        (outputs.standard_error)(
+            "interrupted; storing how far the run has come, 24 seconds at most. Interrupt again to end at once",
+        );
+        if asked_to_end().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::select! {
         code = work => code,
-        Ok(()) = tokio::signal::ctrl_c() => {
+        () = asked_to_end => {
             (outputs.standard_error)(
-                "interrupted; what was merged stays. Run the same command again to go on, in 20 seconds: then the lease has ended by itself",
+                "ended at once; what was merged stays. Run the same command again to go on, in 20 seconds: then the lease has ended by itself",
             );
             INTERRUPTED
         }
     }
 }
 
+/// Returns when somebody wants the process to end: Ctrl-C, or SIGTERM where that exists.
+async fn asked_to_end() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminated.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
 /// Does what the arguments ask for and prints the reports.
-async fn perform(arguments: &Arguments, environment: Variables, view: &ProgressView, outputs: &Outputs) -> u8 {
+async fn perform(
+    arguments: &Arguments,
+    environment: Variables,
+    view: &ProgressView,
+    outputs: &Outputs,
+    interruption: &Interruption,
+) -> u8 {
     let prepared = prepare(arguments, environment);
     let (config, actions) = match prepared {
         Ok(prepared) => prepared,
@@ -93,17 +132,22 @@ async fn perform(arguments: &Arguments, environment: Variables, view: &ProgressV
     let mut reports = Vec::with_capacity(actions.len());
     for action in &actions {
         // Each run has the whole budget: a database late in the row gets as much as the first.
-        let deadline = run_budget.map_or_else(Deadline::none, Deadline::after);
+        let deadline = run_budget.map_or_else(Deadline::none, Deadline::after).or(interruption);
         let report = app.run(action, &RunContext { deadline, progress: view.listener() }).await;
         if arguments.output == OutputFormat::Json {
             outputs.print(&render::json_line(&report));
         }
         reports.push(report);
+        if interruption.is_asked_for() {
+            break;
+        }
     }
     if arguments.output == OutputFormat::Text {
         outputs.print(&render::text(&reports));
     }
-    exit_code(&reports)
+    let is_all_done = reports.len() == actions.len()
+        && reports.iter().all(|report| matches!(report.outcome, Outcome::Complete | Outcome::Skipped));
+    if interruption.is_asked_for() && !is_all_done { INTERRUPTED } else { exit_code(&reports) }
 }
 
 /// Configuration and actions, before any network call.

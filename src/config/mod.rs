@@ -22,7 +22,7 @@ use crate::sync::SyncConfig;
 
 /// Longest time for one exchange with Notion, whose own limit is 60 s (facts/notion §4.4: at least 65 s).
 const NOTION_TIMEOUT: Duration = Duration::from_secs(70);
-/// Longest time for one exchange with Databricks: a submit waits up to 50 s there, after up to 15 MiB have been sent.
+/// Longest time for one exchange with Databricks: a submit waits up to 10 s there, after up to 15 MiB have been sent.
 const DATABRICKS_TIMEOUT: Duration = Duration::from_secs(90);
 /// Time a run may take on Lambda when its deadline is unknown: the function's 15 minutes less one.
 const LAMBDA_RUN_BUDGET: Duration = Duration::from_secs(14 * 60);

@@ -30,6 +30,6 @@ pub struct DatabricksConfig {
     pub catalog: String,
     /// Schema of our tables (`BRONZE_SCHEMA`).
     pub schema: String,
-    /// Longest time for one exchange; a submit waits up to 50 s on the server (facts/databricks §1.5).
+    /// Longest time for one exchange; a submit waits up to 10 s on the server (facts/databricks §1.5).
     pub timeout: Duration,
 }

@@ -7,7 +7,7 @@ use notion_sync::local::faults::{Answer, Fault, NOTION_REQUEST_BLOCKED, Rule};
 use notion_sync::local::notion::RowEdit;
 use serde_json::{Value, json};
 
-use crate::support::process::{Ended, notion_sync};
+use crate::support::process::{Ended, Running, notion_sync};
 use crate::support::{World, run_test};
 use crate::sync::add_rows;
 
@@ -199,6 +199,69 @@ fn a_run_budget_that_is_too_short_ends_partial_with_its_own_code() {
         said(&notion_sync(&world.variables, &["sync"]).await, 0, "complete");
         world.assert_table_equals_notion().await;
         world.end().await;
+    });
+}
+
+#[test]
+fn a_run_that_is_interrupted_stores_how_far_it_has_come_and_the_next_one_goes_on() {
+    run_test(async {
+        for signal in ["INT", "TERM"] {
+            let world =
+                World::builder().variable("BATCH_SIZE", "10").variable("MERGE_BATCH_BYTES", "64KiB").build().await;
+            world.run_clock();
+            let rows = add_rows(&world, 120);
+            // It would be told to wait for longer than anybody's patience.
+            let limited = Answer::notion_rate_limited("public_api_space_request_rate_limit", Some(1_800));
+            world.notion_faults.add(Rule::new(Fault::Answer(limited)).exchange(8));
+            let running = Running::start(&world.variables, &["sync", "--output", "json"]);
+            running.until(|| world.notion_faults.exchanges().iter().any(|exchange| exchange.fault.is_some())).await;
+            running.signal(signal);
+            let ended = running.end().await;
+            said(&ended, 130, "interrupted");
+            let report = &ended.reports()[0];
+            assert_eq!(report["outcome"], "partial", "{report}");
+            assert!(report["data_sources"][0]["resume"].is_object(), "{report}");
+            world.edit(|workspace| workspace.edit_row(&rows[0], RowEdit::new().title("Edited in between")).unwrap());
+            // At once: the lease was given back.
+            let next = notion_sync(&world.variables, &["sync", "--output", "json"]).await;
+            assert_eq!(next.code, Some(0), "{next:?}");
+            let read = next.reports()[0]["pages_read"].as_u64().unwrap();
+            assert!(read < 120, "it went on from the position: {read}");
+            world.assert_table_equals_notion().await;
+            world.end().await;
+        }
+    });
+}
+
+#[test]
+fn a_statement_under_way_is_cancelled_on_an_interruption_and_a_second_one_ends_the_process_at_once() {
+    run_test(async {
+        for (signals, milliseconds) in [(1, 120_000), (2, 8_000)] {
+            let world = world().await;
+            add_rows(&world, 20);
+            let merge = format!("MERGE INTO `main`.`{}`.`notion_raw_pages`", world.schema);
+            world.databricks.script(Script::once(&merge, Behaviour::Slow { milliseconds }));
+            let mut running = Running::start(&world.variables, &["sync"]);
+            running.until(|| world.page_merges() == 1).await;
+            running.signal("INT");
+            if signals == 2 {
+                running.until_it_says("Interrupt again").await;
+                running.signal("INT");
+            }
+            let ended = running.end().await;
+            said(&ended, 130, if signals == 1 { "partial" } else { "ended at once" });
+            assert_eq!(world.truth().await, None);
+            if signals == 2 {
+                // What a run ended at once can't give back ends by itself; nobody waits for that here.
+                let key = json!({"pk": {"S": world.database_id}, "sk": {"S": "lease"}});
+                let request = json!({"TableName": world.state_table, "Key": key});
+                world.aws.client().dynamodb("DeleteItem", &request).await.unwrap();
+            }
+            said(&notion_sync(&world.variables, &["sync"]).await, 0, "complete");
+            world.no_statement_is_left_open().await;
+            world.assert_table_equals_notion().await;
+            world.end().await;
+        }
     });
 }
 

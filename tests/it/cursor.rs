@@ -32,7 +32,7 @@ fn a_stretch_restarts_at_most_five_times_and_then_fails_and_advances_nothing() {
         let before = world.truth().await;
         world.advance(3_600);
         world.edit(|workspace| workspace.settings_mut().reject_next_cursors = 6);
-        let report = world.try_sync_within(notion_sync::clock::Deadline::none(), true).await;
+        let report = world.try_sync_within(notion_sync::deadline::Deadline::none(), true).await;
         let message = crate::support::failed(report, FailureClass::CursorRejected);
         assert!(message.contains(&world.data_source_id), "{message}");
         assert_eq!(world.truth().await, before);

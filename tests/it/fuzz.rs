@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use notion_sync::clock::{Clock, Deadline};
+use notion_sync::clock::Clock;
 use notion_sync::config::{Config, Variables, vars};
 use notion_sync::databricks::{self, DatabricksConfig, Statement};
+use notion_sync::deadline::Deadline;
 use notion_sync::event;
 use notion_sync::failure::Failure;
 use notion_sync::ids::{DataSourceId, Database, DatabaseId, DatabaseName, PageId, RunId};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use notion_sync::clock::Deadline;
+use notion_sync::deadline::Deadline;
 use notion_sync::failure::FailureClass;
 use notion_sync::local::databricks::{Behaviour, RowCounts, Script, StatementError};
 use notion_sync::local::faults::{Answer, Fault, Rule};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use notion_sync::action::{Action, SweepRequest, SyncRequest};
-use notion_sync::clock::Deadline;
+use notion_sync::deadline::Deadline;
 use notion_sync::failure::FailureClass;
 use notion_sync::local::faults::{Answer, Fault, Rule};
 use notion_sync::local::notion::{NewRow, RowEdit};

@@ -1,7 +1,7 @@
 //! Tables of an older version of this service are upgraded in place: columns are added, rows are kept, a sync works on them.
 
 use notion_sync::action::Action;
-use notion_sync::clock::Deadline;
+use notion_sync::deadline::Deadline;
 use notion_sync::failure::FailureClass;
 use notion_sync::report::Outcome;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use notion_sync::action::{Action, SweepRequest, SyncRequest};
-use notion_sync::clock::Deadline;
+use notion_sync::deadline::Deadline;
 use notion_sync::failure::FailureClass;
 use notion_sync::local::faults::{Answer, Fault, FaultProxy, Hold, Rule};
 use notion_sync::local::notion::{Destination, IndexLag, NewRow, RowEdit, SignedUrls, Workspace};

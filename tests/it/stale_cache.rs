@@ -1,7 +1,7 @@
 //! A cache that is behind the truth without a sign of it, or that speaks of other tables: nothing it does not know is lost.
 
 use notion_sync::action::Action;
-use notion_sync::clock::Deadline;
+use notion_sync::deadline::Deadline;
 use notion_sync::local::notion::RowEdit;
 use notion_sync::report::{Mode, Outcome, Report};
 use serde_json::{Value, json};

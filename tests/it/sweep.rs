@@ -1,7 +1,7 @@
 //! The sweep: what no query shows is found, asked for one by one, and marked with its reason; nothing is marked on a guess.
 
 use jiff::SignedDuration;
-use notion_sync::clock::Deadline;
+use notion_sync::deadline::Deadline;
 use notion_sync::failure::FailureClass;
 use notion_sync::local::faults::{Answer, Fault, Rule};
 use notion_sync::local::notion::{Destination, NewRow, RowEdit};

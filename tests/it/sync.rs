@@ -366,7 +366,7 @@ fn a_run_with_too_little_time_stores_its_position_in_mid_walk_and_the_next_ones_
         let world =
             World::builder().variable("BATCH_SIZE", "5").notion(|settings| settings.latency_ms = 500).build().await;
         let rows = add_rows(&world, 80);
-        let deadline = || notion_sync::clock::Deadline::after(std::time::Duration::from_secs(12));
+        let deadline = || notion_sync::deadline::Deadline::after(std::time::Duration::from_secs(12));
         let mut positions = Vec::new();
         loop {
             assert!(positions.len() < 25, "each run gets on: {positions:?}");

@@ -353,7 +353,7 @@ fn a_row_that_turns_back_within_its_minute_is_written_again_though_the_cache_mis
                 .databricks_faults
                 .add(Rule::new(Fault::HoldRequest(hold.clone())).method("POST").body(WATERMARK_MERGE));
             let (report, ()) =
-                tokio::join!(world.try_sync_within(notion_sync::clock::Deadline::none(), full_refresh), async {
+                tokio::join!(world.try_sync_within(notion_sync::deadline::Deadline::none(), full_refresh), async {
                     hold.reached().await;
                     world.aws_faults.add(Rule::new(Fault::Answer(throttled)).body("recent_rows").always());
                     hold.release();

@@ -1,11 +1,12 @@
 //! The service's own binaries as processes: an environment made from nothing, everything they write kept.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::World;
@@ -25,6 +26,11 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8 on standard output and error");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
     /// Standard output as one report a line (`--output json`).
     pub(crate) fn reports(&self) -> Vec<Value> {
         let parsed = self.stdout.lines().map(|line| serde_json::from_str(line).expect("a line is a report"));
@@ -42,9 +48,51 @@ pub(crate) fn command_line(variables: &BTreeMap<String, String>, arguments: &[&s
 /// Runs the command line to its end.
 pub(crate) async fn notion_sync(variables: &BTreeMap<String, String>, arguments: &[&str]) -> Ended {
     let mut command = command_line(variables, arguments);
-    let output = timeout(COMMAND_BOUND, command.output()).await.expect("the command ends").unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8 on standard output and error");
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ended::of(timeout(COMMAND_BOUND, command.output()).await.expect("the command ends").unwrap())
+}
+
+/// A command line under way.
+pub(crate) struct Running {
+    process: Child,
+}
+
+impl Running {
+    pub(crate) fn start(variables: &BTreeMap<String, String>, arguments: &[&str]) -> Self {
+        let mut command = command_line(variables, arguments);
+        Self { process: command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap() }
+    }
+
+    /// Sends it a signal (`INT`, `TERM`).
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.id().expect("it is running").to_string();
+        assert!(std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Returns once `is_so`.
+    pub(crate) async fn until(&self, is_so: impl Fn() -> bool) {
+        let waiting = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(COMMAND_BOUND, waiting).await.expect("the command gets there");
+    }
+
+    /// Returns once it has said so on standard error, which is read up to there.
+    pub(crate) async fn until_it_says(&mut self, part: &str) {
+        let stderr = self.process.stderr.as_mut().expect("standard error is a pipe");
+        let reading = async {
+            let mut said = Vec::new();
+            while !String::from_utf8_lossy(&said).contains(part) {
+                said.push(stderr.read_u8().await.expect("it says more"));
+            }
+        };
+        timeout(COMMAND_BOUND, reading).await.expect("the command says so");
+    }
+
+    pub(crate) async fn end(self) -> Ended {
+        Ended::of(timeout(COMMAND_BOUND, self.process.wait_with_output()).await.expect("the command ends").unwrap())
+    }
 }
 
 impl World {
