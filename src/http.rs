@@ -74,6 +74,11 @@ pub(crate) fn without_credential(body: &[u8], credential: &SecretString) -> Vec<
     clean
 }
 
+/// The id that support asks for, as the end of a message; nothing when the answer had none.
+pub(crate) fn shown_request_id(request_id: &Option<String>) -> String {
+    request_id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default()
+}
+
 /// The wait that a `Retry-After` header asks for: whole seconds, or an HTTP date relative to `Date`.
 pub(crate) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
     let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::statement::Status;
 use crate::failure::{Failure, FailureClass};
-use crate::http::{BodyError, excerpt, retry_after};
+use crate::http::{BodyError, excerpt, retry_after, shown_request_id};
 use crate::retry::{Judged, Verdict};
 
 /// Marks our own `raise_error` when the rows parsed are not those sent.
@@ -116,10 +116,6 @@ pub enum DatabricksError {
         /// The wait that a server asked for, if that was the reason.
         retry_after: Option<Duration>,
     },
-}
-
-fn shown_request_id(request_id: &Option<String>) -> String {
-    request_id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default()
 }
 
 fn shown_sql_state(sql_state: &Option<String>) -> String {

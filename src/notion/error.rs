@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::failure::{Failure, FailureClass};
-use crate::http::{BodyError, excerpt, retry_after};
+use crate::http::{BodyError, excerpt, retry_after, shown_request_id};
 use crate::retry::{Judged, Verdict};
 
 /// Why an exchange with Notion gave no usable answer.
@@ -75,10 +75,6 @@ pub enum NotionError {
         /// The wait that a server asked for, if that was the reason.
         retry_after: Option<Duration>,
     },
-}
-
-fn shown_request_id(request_id: &Option<String>) -> String {
-    request_id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default()
 }
 
 #[derive(Deserialize)]
