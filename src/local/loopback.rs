@@ -26,7 +26,10 @@ pub fn free_port() -> std::io::Result<u16> {
 /// When the address can't be bound.
 pub fn ensure_free(port: u16) -> std::io::Result<()> {
     let taken = |error: std::io::Error| {
-        std::io::Error::new(error.kind(), format!("{} is taken ({error}); end what listens there", address(port)))
+        std::io::Error::new(
+            error.kind(),
+            format!("{} is taken ({error}); end what listens there, or start with --free-ports", address(port)),
+        )
     };
     TcpListener::bind(address(port)).map(drop).map_err(taken)
 }
