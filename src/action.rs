@@ -26,7 +26,7 @@ pub struct SyncRequest {
     pub database: DatabaseName,
     /// Walk everything again, then sweep.
     pub full_refresh: bool,
-    /// Drop a stored position and start over.
+    /// Drop a stored position: what is unfinished starts over as what it was.
     pub restart: bool,
     /// Let the sweep that ends a full walk mark any share of the rows as removed.
     pub allow_removals: bool,

@@ -1,5 +1,6 @@
 //! The composition root: ready clients, and the one `match` on [`Action`].
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -10,6 +11,7 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deadline::Deadline;
+use crate::dynamodb;
 use crate::failure::{Failure, FailureClass};
 use crate::health;
 use crate::ids::{Database, DatabaseName, RunId};
@@ -88,6 +90,7 @@ impl App {
             report.fail(&failure);
         }
         report.set_costs(run.meter.totals());
+        report.explain_partial();
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &report.error {
             Some(failed) => error!(class = failed.class.name(), "the run failed: {}", failed.message),
@@ -111,10 +114,12 @@ impl App {
             Action::Sweep(SweepRequest { database, allow_removals }) => {
                 self.on_database(clients, database, run, report, Work::Sweep { allow_removals: *allow_removals }).await
             }
-            Action::Health => health::check(&self.config, clients, run, report).await,
-            Action::ListDatabases => status::list_databases(&self.config, clients, run, report).await,
-            Action::InitTables => init_tables::init_tables(clients, run, report).await,
-            Action::Status => status::status(&self.config, clients, run, report).await,
+            Action::Health => in_its_time(run, Box::pin(health::check(&self.config, clients, run, report))).await,
+            Action::ListDatabases => {
+                in_its_time(run, Box::pin(status::list_databases(&self.config, clients, run, report))).await
+            }
+            Action::InitTables => in_its_time(run, Box::pin(init_tables::init_tables(clients, run, report))).await,
+            Action::Status => in_its_time(run, Box::pin(status::status(&self.config, clients, run, report))).await,
         }
     }
 
@@ -173,7 +178,7 @@ impl App {
         report: &mut Report,
     ) -> Result<Option<Lease>, Skipped> {
         let Some(table) = &clients.state_table else { return Ok(None) };
-        match Lease::acquire(table, database.id, &run.id, &self.clock).await {
+        match dynamodb::asked(&run.deadline, Box::pin(Lease::acquire(table, database.id, &run.id, &self.clock))).await {
             Ok(Acquired::Held(lease)) => Ok(Some(lease)),
             Ok(Acquired::TakenBy { run_id, until }) => {
                 let warning =
@@ -225,6 +230,14 @@ impl App {
             report.warnings.push(warning);
         }
     }
+}
+
+/// An action that stores no position: what is not done when its time for work is over has failed.
+async fn in_its_time(run: &Run, action: Pin<Box<impl Future<Output = Result<(), Failure>>>>) -> Result<(), Failure> {
+    run.deadline.while_there_is_time(action).await.unwrap_or_else(|| {
+        let message = "the time was over before everything was asked; the report has what was answered until then";
+        Err(Failure::new(FailureClass::DeadlineExceeded, message))
+    })
 }
 
 /// Another run holds the lease.

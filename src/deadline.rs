@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// The longest time kept back before a deadline for finishing, proving and storing.
 const LONGEST_RESERVE: Duration = Duration::from_secs(60);
@@ -99,6 +99,15 @@ impl Deadline {
         }
     }
 
+    /// The same, but at most a quarter of the time left for work: for a helper without which the run goes on.
+    pub async fn for_a_quarter_of_the_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let bounded = self.while_there_is_time(work);
+        match self.left_for_work() {
+            Some(left) => timeout(left / 4, bounded).await.ok().flatten(),
+            None => bounded.await,
+        }
+    }
+
     /// Whether as much time has gone since `mark` as is left for work: time to store how far the run has come. Never true
     /// without a deadline, nor within half a second.
     #[must_use]
@@ -189,6 +198,9 @@ mod tests {
         assert_eq!(deadline.while_there_is_time(async { 1 }).await, Some(1));
         assert_eq!(deadline.while_there_is_time(sleep(9 * SECOND)).await, None);
         assert_eq!(deadline.left(), Some(2 * SECOND));
+        let deadline = Deadline::after(10 * SECOND);
+        assert_eq!(deadline.for_a_quarter_of_the_time(sleep(3 * SECOND)).await, None);
+        assert_eq!(deadline.left_for_work(), Some(6 * SECOND));
         assert_eq!(Deadline::none().while_there_is_time(sleep(9_000 * SECOND)).await, Some(()));
     }
 

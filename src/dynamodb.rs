@@ -1,6 +1,7 @@
 //! The DynamoDB table of watermarks, leases and last runs: keys `pk` (database id) and `sk`, TTL attribute `expires_at`.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
@@ -9,6 +10,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::aws::brief;
+use crate::deadline::Deadline;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::DatabaseId;
 
@@ -77,6 +79,33 @@ impl StateTable {
         let message = format!("DynamoDB {operation} on table {}: {}", self.name, brief(error));
         Failure::new(FailureClass::DynamoDbUnavailable, message)
     }
+}
+
+/// A call that reads or asks, within a quarter of the time that a run has left for work: it goes on without the table
+/// rather than not at all.
+///
+/// # Errors
+/// The call's own, or `DynamoDbUnavailable` when it took too long.
+pub async fn asked<T>(
+    deadline: &Deadline,
+    call: Pin<Box<impl Future<Output = Result<T, Failure>>>>,
+) -> Result<T, Failure> {
+    deadline.for_a_quarter_of_the_time(call).await.unwrap_or_else(|| Err(too_slow()))
+}
+
+/// A call that stores, within the time that a run has left.
+///
+/// # Errors
+/// The call's own, or `DynamoDbUnavailable` when it took too long.
+pub async fn told<T>(
+    deadline: &Deadline,
+    call: Pin<Box<impl Future<Output = Result<T, Failure>>>>,
+) -> Result<T, Failure> {
+    deadline.while_there_is_time(call).await.unwrap_or_else(|| Err(too_slow()))
+}
+
+fn too_slow() -> Failure {
+    Failure::new(FailureClass::DynamoDbUnavailable, "DynamoDB did not answer in the time that the run had for it")
 }
 
 /// A text attribute.

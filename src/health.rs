@@ -8,7 +8,7 @@ use crate::databricks::Statement;
 use crate::failure::{Failure, FailureClass};
 use crate::report::Report;
 use crate::run::Run;
-use crate::warehouse::{Tables, read_columns};
+use crate::warehouse::{Tables, missing_columns, read_columns};
 
 /// What one probe found.
 struct Probe<'a> {
@@ -109,8 +109,15 @@ async fn databricks(clients: &Clients, probe: &mut Probe<'_>) {
     if !is_there {
         return;
     }
-    for (name, _) in Tables::of(clients.databricks.config()).definitions() {
-        let found = clients.databricks.execute(&read_columns(name), probe.run).await;
-        probe.note(&format!("table {name}"), found.map(|_| "is there".to_owned()).map_err(Failure::from));
+    for (name, definition) in Tables::of(clients.databricks.config()).definitions() {
+        let found = clients.databricks.execute(&read_columns(name), probe.run).await.map_err(Failure::from);
+        let found = found.and_then(|columns| missing_columns(definition, &columns)).and_then(|missing| {
+            if missing.is_empty() {
+                return Ok("is there".to_owned());
+            }
+            let message = format!("it has no {}: it is of an older version, or another table", missing.join(", "));
+            Err(Failure::new(FailureClass::TableMissing, message))
+        });
+        probe.note(&format!("table {name}"), found);
     }
 }

@@ -85,6 +85,10 @@ pub(crate) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Durati
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
+    // Not whole, as some gateways have it.
+    if let Some(wait) = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+        return Some(wait);
+    }
     let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     let from = date(headers)?;
     Some(Duration::try_from(until.duration_since(from)).unwrap_or(Duration::ZERO))
@@ -96,12 +100,25 @@ pub(crate) fn date(headers: &reqwest::header::HeaderMap) -> Option<jiff::Timesta
     Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp())
 }
 
+/// A server's text as one line that is safe to show: cut, and without control characters.
+pub(crate) fn one_line(text: &str) -> String {
+    const SHOWN_CHARACTERS: usize = 600;
+    line_of(text, SHOWN_CHARACTERS)
+}
+
+fn line_of(text: &str, shown_characters: usize) -> String {
+    // Far more than is shown, since spaces and control characters drop out; a text may be as long as a body.
+    let start: String = text.chars().take(4 * shown_characters).collect();
+    let is_seam = |character: char| character.is_whitespace() || character.is_control();
+    let words: Vec<&str> = start.split(is_seam).filter(|word| !word.is_empty()).collect();
+    words.join(" ").chars().take(shown_characters).collect()
+}
+
 /// The start of a body that is no API answer (a gateway's HTML page), safe to show: one line, cut.
 pub(crate) fn excerpt(body: &[u8]) -> String {
     const SHOWN_CHARACTERS: usize = 160;
-    let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN_CHARACTERS)]);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let line: String = words.join(" ").chars().take(SHOWN_CHARACTERS).collect();
+    let text = String::from_utf8_lossy(&body[..body.len().min(16 * SHOWN_CHARACTERS)]);
+    let line = line_of(&text, SHOWN_CHARACTERS);
     if line.is_empty() { "an empty body".to_owned() } else { format!("{line:?}") }
 }
 
@@ -116,6 +133,11 @@ mod tests {
         assert_eq!(retry_after(&headers), None);
         headers.insert(RETRY_AFTER, HeaderValue::from_static("49"));
         assert_eq!(retry_after(&headers), Some(Duration::from_secs(49)));
+        for (text, wait) in [("5.5", Some(Duration::from_millis(5_500))), ("-1", None), ("nan", None), ("1e300", None)]
+        {
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            assert_eq!(retry_after(&headers), wait, "{text}");
+        }
         headers.insert(RETRY_AFTER, HeaderValue::from_static("Sun, 22 Nov 2026 13:00:30 GMT"));
         headers.insert(DATE, HeaderValue::from_static("Sun, 22 Nov 2026 13:00:00 GMT"));
         assert_eq!(retry_after(&headers), Some(Duration::from_secs(30)));

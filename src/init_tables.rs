@@ -22,7 +22,15 @@ pub(crate) async fn init_tables(clients: &Clients, run: &Run, report: &mut Repor
     for (name, definition) in tables.definitions() {
         databricks.execute(&create_table(name, definition), run).await.map_err(Failure::from)?;
         let existing = databricks.execute(&read_columns(name), run).await.map_err(Failure::from)?;
-        let missing = missing_columns(definition, &existing);
+        let missing = missing_columns(definition, &existing)?;
+        if missing.contains(&"database_id") {
+            let warning = format!(
+                "{name} had no database_id: its rows belong to no database and are never updated or marked. \
+                 Delete them (database_id IS NULL) after the first sync has brought every row anew"
+            );
+            warn!(warning, "init-tables");
+            report.warnings.push(warning);
+        }
         if !missing.is_empty() {
             databricks.execute(&add_columns(name, definition, &missing), run).await.map_err(Failure::from)?;
             if let Err(error) = databricks.execute(&set_properties(name, definition), run).await {

@@ -14,10 +14,13 @@ use crate::config::{Config, Variables};
 use crate::deadline::Deadline;
 use crate::event::{self, Request};
 use crate::failure::{Failure, FailureClass};
-use crate::ids::RunId;
+use crate::ids::{DatabaseName, RunId};
 use crate::metrics;
 use crate::progress::Progress;
 use crate::report::{ErrorReport, Outcome, Report};
+
+/// Kept from the time that Lambda gives, so that the answer is on its way before it is over.
+const ANSWER_MARGIN: Duration = Duration::from_millis(200);
 
 /// What a cold start prepares: the service, or why there is none. A broken configuration is answered per invocation,
 /// because a process that exits before the first event answers nothing that has a class (facts/aws §3.1).
@@ -64,7 +67,7 @@ impl Handler {
     ) -> Result<Report, InvocationError> {
         let span = tracing::info_span!("invocation", request_id = invocation.request_id);
         let report = self.report(&invocation).instrument(span).await;
-        write_line(&metrics::record(&report, &self.function_name));
+        write_line(&metrics::record(&report, &self.function_name, &invocation.request_id));
         match report.error {
             Some(error) => Err(InvocationError(error)),
             None => Ok(report),
@@ -82,7 +85,8 @@ impl Handler {
         };
         let Request { action, trigger } = request;
         let trigger = trigger.map(|trigger| trigger.to_string());
-        tracing::info!(action = action.name(), trigger, "event accepted");
+        let database = action.database().map(DatabaseName::as_str);
+        tracing::info!(action = action.name(), database, trigger, "event accepted");
         let context =
             RunContext { deadline: self.deadline(app, invocation.deadline_ms), progress: Progress::default() };
         match unless_it_panics(Box::pin(app.run(&action, &context))).await {
@@ -114,7 +118,7 @@ impl Handler {
     fn deadline(&self, app: &App, deadline_ms: u64) -> Deadline {
         let now_ms = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
         match deadline_ms.checked_sub(now_ms) {
-            Some(left_ms @ 1..) => Deadline::after(Duration::from_millis(left_ms)),
+            Some(left_ms @ 1..) => Deadline::after(Duration::from_millis(left_ms).saturating_sub(ANSWER_MARGIN)),
             _ => app.config().run_budget.map_or_else(Deadline::none, Deadline::after),
         }
     }

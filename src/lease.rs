@@ -20,6 +20,12 @@ use crate::ids::{DatabaseId, RunId};
 const LEASE_TIME: Duration = Duration::from_secs(20);
 /// Time between renewals; three may fail before the lease is lost.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
+/// A lease that claims to hold for longer is damaged, whatever the clocks of two machines say, and holds nobody back.
+const LATEST_END: Duration = Duration::from_secs(3_600);
+/// When a run may have the lease: nobody holds it, it has ended, it is the run's own, or its end is none.
+const FREE: &str = "attribute_not_exists(lease_owner) OR attribute_not_exists(lease_until_ms) \
+    OR NOT attribute_type(lease_until_ms, :number) OR lease_until_ms < :now OR lease_until_ms > :latest \
+    OR lease_owner = :owner";
 const SORT_KEY: &str = "lease";
 
 /// What asking for a lease brought.
@@ -121,6 +127,7 @@ async fn take(
 ) -> Result<Option<(String, Timestamp)>, Failure> {
     let now = clock.now();
     let until = now.saturating_add(LEASE_TIME).unwrap_or(now);
+    let latest = now.saturating_add(LATEST_END).unwrap_or(now);
     let update = table
         .client
         .update_item()
@@ -128,10 +135,12 @@ async fn take(
         .key("pk", string(database_id))
         .key("sk", string(SORT_KEY))
         .update_expression("SET lease_owner = :owner, lease_until_ms = :until, expires_at = :expires_at")
-        .condition_expression("attribute_not_exists(lease_owner) OR lease_until_ms < :now OR lease_owner = :owner")
+        .condition_expression(FREE)
         .expression_attribute_values(":owner", string(owner))
         .expression_attribute_values(":until", number(until.as_millisecond()))
         .expression_attribute_values(":now", number(now.as_millisecond()))
+        .expression_attribute_values(":latest", number(latest.as_millisecond()))
+        .expression_attribute_values(":number", string("N"))
         // For DynamoDB's own clean-up, days later; what counts is lease_until_ms.
         .expression_attribute_values(":expires_at", AttributeValue::N((until.as_second() + 86_400).to_string()))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);

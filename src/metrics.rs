@@ -55,7 +55,7 @@ metrics! {
 
 /// The record of one run: one line of JSON for standard output. Not a log line, so no log level applies to it.
 #[must_use]
-pub fn record(report: &Report, function_name: &str) -> String {
+pub fn record(report: &Report, function_name: &str, request_id: &str) -> String {
     let ended_at = ended_at(report);
     let values = values(report, ended_at);
     let described: Vec<Value> = METRICS
@@ -84,6 +84,7 @@ pub fn record(report: &Report, function_name: &str) -> String {
         "action": report.action,
         "outcome": report.outcome.name(),
         "run_id": report.run_id.as_str(),
+        "request_id": request_id,
         FUNCTION_NAME: function_name,
     });
     if let Some(object) = record.as_object_mut() {
@@ -184,7 +185,7 @@ mod tests {
     }
 
     fn read(report: &Report) -> Value {
-        let line = record(report, "notion-sync-dev");
+        let line = record(report, "notion-sync-dev", "request-1");
         assert!(!line.contains('\n'));
         serde_json::from_str(&line).unwrap()
     }

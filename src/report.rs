@@ -46,6 +46,18 @@ pub enum Mode {
     Sweep,
 }
 
+impl Mode {
+    /// As reports and logs call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Incremental => "incremental",
+            Self::FullRefresh => "full_refresh",
+            Self::Sweep => "sweep",
+        }
+    }
+}
+
 /// One run's report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -71,8 +83,7 @@ pub struct Report {
     /// What the run cost, over all data sources and what belongs to none.
     #[serde(flatten)]
     pub totals: Totals,
-    /// One entry per data source.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// One entry per data source; none in an action that is on no database.
     pub data_sources: Vec<DataSourceReport>,
     /// What other actions found: health checks, databases, tables, status rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -133,8 +144,7 @@ pub struct DataSourceReport {
     pub watermark_before: Option<Timestamp>,
     /// `synced_through` after it.
     pub watermark_after: Option<Timestamp>,
-    /// Where the next run goes on (after `partial`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Where the next run goes on (after `partial`); else null.
     pub resume: Option<Value>,
     /// What an operator should know.
     pub warnings: Vec<String>,
@@ -218,6 +228,20 @@ impl Report {
         let pages = Totals { requests: 0, retries: 0, rate_limit_waits: 0, statements: 0, bytes: 0, ..self.totals };
         self.totals = metered;
         self.totals.add(&pages);
+        if let [only] = self.data_sources.as_mut_slice() {
+            // All that the run did, it did for this one: also what the sweep did for the database as a whole.
+            only.totals = self.totals;
+        }
+    }
+
+    /// A run that stopped without a position to go on from says so: the next one does the same again.
+    pub fn explain_partial(&mut self) {
+        let has_position = self.data_sources.iter().any(|source| source.resume.is_some());
+        let is_told = self.retry_after_seconds.is_some() || !self.warnings.is_empty();
+        if self.outcome == Outcome::Partial && !has_position && !is_told {
+            let warning = "the time was over before there was a position to store; the next run does this again";
+            self.warnings.push(warning.to_owned());
+        }
     }
 
     /// Turns the report into one of a failed run; what was counted so far stays.

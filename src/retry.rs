@@ -15,6 +15,9 @@ const LONGEST_SERVER_WAIT: Duration = Duration::from_secs(3600);
 /// The least that counts as a server's wait, so that `Retry-After: 0` can't make a busy loop.
 const SHORTEST_SERVER_WAIT: Duration = Duration::from_millis(250);
 
+/// That least grows with every try, up to so many times itself (5 s).
+const MOST_SHORTEST_WAITS: u32 = 20;
+
 /// How often and how late a transient error is tried again (3 retries, 1 s, 2 s, 4 s with jitter).
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
@@ -116,7 +119,8 @@ where
                 return Err(Stopped::Failed { error, tries });
             }
             Verdict::Wait(asked) | Verdict::WaitOrLess(asked) => {
-                let wait = asked.max(SHORTEST_SERVER_WAIT);
+                // One that asks for no wait at all, again and again, is asked ever less often.
+                let wait = asked.max(SHORTEST_SERVER_WAIT * tries.min(MOST_SHORTEST_WAITS));
                 waited_for_server += wait;
                 run.meter.rate_limit_wait();
                 match run.deadline.left_for_work() {

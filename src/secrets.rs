@@ -247,47 +247,66 @@ fn unavailable(secrets_id: &str, what: &str) -> Failure {
     Failure::new(FailureClass::SecretUnavailable, format!("secret {secrets_id} {what}"))
 }
 
-/// The environment's values, completed by the secret's. A token or service principal in the environment wins as a whole
-/// over the other kind in the secret; half a service principal is completed from the secret.
+/// The environment's values, completed by the secret's; what is wrong with both is told together.
 fn combine(config: &SecretsConfig, secret: Option<&Secret>) -> Result<CredentialSet, Failure> {
-    let from_secret = |name: &str| secret.map_or(Ok(None), |secret| secret.get(name));
-    let either = |own: &Option<SecretString>, name: &str| match own {
-        Some(own) => Ok(Some(own.clone())),
-        None => from_secret(name),
-    };
-    let missing = |name: &str| match secret {
+    match (notion_api_key(config, secret), databricks_credential(config, secret)) {
+        (Ok(notion_api_key), Ok(databricks)) => Ok(CredentialSet { generation: 1, notion_api_key, databricks }),
+        (Err(first), Err(second)) => Err(Failure::new(first.class(), format!("{first}; {second}"))),
+        (Err(failure), _) | (_, Err(failure)) => Err(failure),
+    }
+}
+
+fn from_secret(secret: Option<&Secret>, name: &str) -> Result<Option<SecretString>, Failure> {
+    secret.map_or(Ok(None), |secret| secret.get(name))
+}
+
+fn missing(secret: Option<&Secret>, name: &str) -> Failure {
+    match secret {
         Some(secret) => unavailable(&secret.secrets_id, &format!("has no {name}, and the environment neither")),
         None => Failure::new(FailureClass::Configuration, format!("BLOCKED: missing env var {name}")),
-    };
-    let notion_api_key = either(&config.notion_api_key, "NOTION_API_KEY")?.ok_or_else(|| missing("NOTION_API_KEY"))?;
+    }
+}
+
+fn notion_api_key(config: &SecretsConfig, secret: Option<&Secret>) -> Result<SecretString, Failure> {
+    match &config.notion_api_key {
+        Some(own) => Ok(own.clone()),
+        None => from_secret(secret, "NOTION_API_KEY")?.ok_or_else(|| missing(secret, "NOTION_API_KEY")),
+    }
+}
+
+/// A token or service principal in the environment wins as a whole over the other kind in the secret; half a service
+/// principal is completed from the secret.
+fn databricks_credential(config: &SecretsConfig, secret: Option<&Secret>) -> Result<DatabricksCredential, Failure> {
     let principal_in_environment = config.databricks_client_id.is_some() || config.databricks_client_secret.is_some();
     let token = match &config.databricks_token {
         Some(token) => Some(token.clone()),
         None if principal_in_environment => None,
-        None => from_secret("DATABRICKS_TOKEN")?,
+        None => from_secret(secret, "DATABRICKS_TOKEN")?,
     };
     let client_id = match &config.databricks_client_id {
         Some(client_id) => Some(client_id.clone()),
-        None => from_secret("DATABRICKS_CLIENT_ID")?.map(|id| id.expose_secret().to_owned()),
+        None => from_secret(secret, "DATABRICKS_CLIENT_ID")?.map(|id| id.expose_secret().to_owned()),
     };
-    let client_secret = either(&config.databricks_client_secret, "DATABRICKS_CLIENT_SECRET")?;
-    let databricks = match (token, client_id, client_secret) {
+    let client_secret = match &config.databricks_client_secret {
+        Some(own) => Some(own.clone()),
+        None => from_secret(secret, "DATABRICKS_CLIENT_SECRET")?,
+    };
+    match (token, client_id, client_secret) {
         (Some(_), Some(_), Some(_)) if config.databricks_token.is_none() => {
             let both =
                 "holds DATABRICKS_TOKEN and DATABRICKS_CLIENT_ID / DATABRICKS_CLIENT_SECRET; keep one way to sign in";
-            return Err(unavailable(secret.map_or("", |secret| &secret.secrets_id), both));
+            Err(unavailable(secret.map_or("", |secret| &secret.secrets_id), both))
         }
-        (Some(token), _, _) => DatabricksCredential::Token(token),
+        (Some(token), _, _) => Ok(DatabricksCredential::Token(token)),
         (None, Some(client_id), Some(client_secret)) => {
-            DatabricksCredential::ServicePrincipal { client_id, client_secret }
+            Ok(DatabricksCredential::ServicePrincipal { client_id, client_secret })
         }
-        (None, Some(_), None) => return Err(missing("DATABRICKS_CLIENT_SECRET")),
-        (None, None, Some(_)) => return Err(missing("DATABRICKS_CLIENT_ID")),
+        (None, Some(_), None) => Err(missing(secret, "DATABRICKS_CLIENT_SECRET")),
+        (None, None, Some(_)) => Err(missing(secret, "DATABRICKS_CLIENT_ID")),
         (None, None, None) => {
-            return Err(missing("DATABRICKS_TOKEN (or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET)"));
+            Err(missing(secret, "DATABRICKS_TOKEN (or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET)"))
         }
-    };
-    Ok(CredentialSet { generation: 1, notion_api_key, databricks })
+    }
 }
 
 /// Whether two sets hold the same credentials.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::clients::Clients;
 use crate::config::Config;
+use crate::dynamodb;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::Database;
 use crate::lease;
@@ -19,10 +20,10 @@ use crate::warehouse::WatermarkRow;
 /// The first database's failure, after all were tried; a state table that is down is a warning.
 pub(crate) async fn status(config: &Config, clients: &Clients, run: &Run, report: &mut Report) -> Result<(), Failure> {
     let mut first_failure = None;
-    let mut is_table_down = false;
+    let mut down = None;
     for database in &config.databases {
         let mut item = json!({"database": database.name, "database_id": database.id});
-        match clients.watermarks.peek(database, &mut is_table_down, run).await {
+        match clients.watermarks.peek(database, &mut down, run).await {
             Ok(rows) => {
                 let lag = rows.iter().map(|row| row.synced_through).min().flatten();
                 item["synced_through"] = json!(lag);
@@ -34,35 +35,37 @@ pub(crate) async fn status(config: &Config, clients: &Clients, run: &Run, report
                 first_failure.get_or_insert(failure.context(format!("database {}", database.name)));
             }
         }
-        if is_table_down {
-            report.warnings.push(format!("lease and last run of {} are unknown: DynamoDB is down", database.name));
-        } else {
-            is_table_down = !add_state(clients, database, run, &mut item, report).await;
+        let unknown = match down.clone() {
+            Some(reason) => Some(reason),
+            None => add_state(clients, database, run, &mut item).await.err().map(|failure| {
+                if failure.class() == FailureClass::DynamoDbUnavailable {
+                    down = Some(failure.describe());
+                }
+                failure.describe()
+            }),
+        };
+        if let Some(reason) = unknown {
+            report.warnings.push(format!("lease and last run of {} are unknown: {reason}", database.name));
         }
         report.items.push(item);
     }
     first_failure.map_or(Ok(()), Err)
 }
 
-/// Adds lease and last run; `false` = DynamoDB does not answer.
-async fn add_state(clients: &Clients, database: &Database, run: &Run, item: &mut Value, report: &mut Report) -> bool {
-    let Some(table) = &clients.state_table else { return true };
+/// Adds lease and last run.
+///
+/// # Errors
+/// Why DynamoDB did not tell.
+async fn add_state(clients: &Clients, database: &Database, run: &Run, item: &mut Value) -> Result<(), Failure> {
+    let Some(table) = &clients.state_table else { return Ok(()) };
     let state = async {
         let held = lease::holder(table, database.id, &run.clock).await?;
         Ok::<_, Failure>((held, run_log::latest(table, database.id, run.clock.now()).await?))
     };
-    match state.await {
-        Ok((held, latest)) => {
-            item["lease"] = json!(held.map(|(run_id, until)| json!({"run_id": run_id, "until": until})));
-            item["last_run"] = json!(latest);
-            true
-        }
-        Err(failure) => {
-            let reason = failure.describe();
-            report.warnings.push(format!("lease and last run of {} are unknown: {reason}", database.name));
-            failure.class() != FailureClass::DynamoDbUnavailable
-        }
-    }
+    let (held, latest) = dynamodb::asked(&run.deadline, Box::pin(state)).await?;
+    item["lease"] = json!(held.map(|(run_id, until)| json!({"run_id": run_id, "until": until})));
+    item["last_run"] = json!(latest);
+    Ok(())
 }
 
 /// Name, id, data sources and watermark of each configured database.
@@ -76,10 +79,10 @@ pub(crate) async fn list_databases(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let mut first_failure = None;
-    let mut is_cache_down = false;
+    let mut down = None;
     for database in &config.databases {
         let mut item = json!({"database": database.name, "database_id": database.id});
-        match described(database, clients, &mut is_cache_down, run).await {
+        match described(database, clients, &mut down, run).await {
             Ok(sources) => item["data_sources"] = sources,
             Err(failure) => {
                 item["error"] = json!(ErrorReport::from(&failure));
@@ -88,17 +91,20 @@ pub(crate) async fn list_databases(
         }
         report.items.push(item);
     }
+    if let Some(reason) = down {
+        report.warnings.push(format!("the cache could not be used, the truth was read: {reason}"));
+    }
     first_failure.map_or(Ok(()), Err)
 }
 
 async fn described(
     database: &Database,
     clients: &Clients,
-    is_cache_down: &mut bool,
+    down: &mut Option<String>,
     run: &Run,
 ) -> Result<Value, Failure> {
     let info = clients.notion.database(database.id, run).await.map_err(Failure::from)?;
-    let rows = clients.watermarks.peek(database, is_cache_down, run).await?;
+    let rows = clients.watermarks.peek(database, down, run).await?;
     let sources = info.data_sources.iter().map(|source| {
         let mut item = json!({"data_source_id": source.id, "name": source.name, "synced_through": null});
         if let Some(row) = rows.iter().find(|row| row.data_source_id == source.id) {

@@ -12,7 +12,7 @@ use crate::ids::{Database, DatabaseName};
 const EXIT_CODES: &str = "\
 Exit codes:
     0  done: every database complete, or skipped because another run holds its lease
-    1  a defect of notion-sync
+    1  a defect of notion-sync, or its report could not be written
     2  the request is wrong: arguments, unknown database
     3  the configuration is wrong: variables missing, malformed or placeholders
     4  a credential was refused or lacks a right
@@ -181,7 +181,7 @@ mod tests {
 
         Exit codes:
             0  done: every database complete, or skipped because another run holds its lease
-            1  a defect of notion-sync
+            1  a defect of notion-sync, or its report could not be written
             2  the request is wrong: arguments, unknown database
             3  the configuration is wrong: variables missing, malformed or placeholders
             4  a credential was refused or lacks a right

@@ -50,10 +50,17 @@ impl Outputs {
         }
     }
 
-    /// Writes to standard output. A reader that has gone away (`| head`) changes nothing about the run.
-    fn print(&self, text: &str) {
+    /// Writes to standard output; `false` = it could not be written, which is told on standard error. A reader that has
+    /// gone away (`| head`) has read what it wanted.
+    fn print(&self, text: &str) -> bool {
         let mut output = self.standard_output.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = writeln!(output, "{text}").and_then(|()| output.flush());
+        match writeln!(output, "{text}").and_then(|()| output.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                (self.standard_error)(&format!("error: the report could not be written to standard output: {error}"));
+                false
+            }
+            _ => true,
+        }
     }
 }
 
@@ -69,8 +76,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
                 (outputs.standard_error)(text);
                 return ExitCode::Request as u8;
             }
-            outputs.print(text);
-            return ExitCode::Done as u8;
+            return if outputs.print(text) { ExitCode::Done } else { ExitCode::Internal } as u8;
         }
     };
     let view = ProgressView::new(outputs.is_terminal, outputs.standard_error.clone());
@@ -130,12 +136,13 @@ async fn perform(
     let run_budget = config.run_budget;
     let app = App::new(config).await;
     let mut reports = Vec::with_capacity(actions.len());
+    let mut is_written = true;
     for action in &actions {
         // Each run has the whole budget: a database late in the row gets as much as the first.
         let deadline = run_budget.map_or_else(Deadline::none, Deadline::after).or(interruption);
         let report = app.run(action, &RunContext { deadline, progress: view.listener() }).await;
         if arguments.output == OutputFormat::Json {
-            outputs.print(&render::json_line(&report));
+            is_written &= outputs.print(&render::json_line(&report));
         }
         reports.push(report);
         if interruption.is_asked_for() {
@@ -143,11 +150,15 @@ async fn perform(
         }
     }
     if arguments.output == OutputFormat::Text {
-        outputs.print(&render::text(&reports));
+        is_written &= outputs.print(&render::text(&reports));
     }
     let is_all_done = reports.len() == actions.len()
         && reports.iter().all(|report| matches!(report.outcome, Outcome::Complete | Outcome::Skipped));
-    if interruption.is_asked_for() && !is_all_done { INTERRUPTED } else { exit_code(&reports) }
+    match exit_code(&reports) {
+        _ if interruption.is_asked_for() && !is_all_done => INTERRUPTED,
+        code if code == ExitCode::Done as u8 && !is_written => ExitCode::Internal as u8,
+        code => code,
+    }
 }
 
 /// Configuration and actions, before any network call.

@@ -105,7 +105,9 @@ impl Tally {
                 (before / ROWS_PER_LINE < pages_read / ROWS_PER_LINE).then(|| self.to_string())
             }
             ProgressEvent::BatchMerged { data_source_id, pages_merged } => {
-                self.merged.insert(*data_source_id, *pages_merged);
+                // The sweep and the catch-up after a stored position count anew.
+                let merged = self.merged.entry(*data_source_id).or_default();
+                *merged = (*merged).max(*pages_merged);
                 Some(self.to_string())
             }
             ProgressEvent::Waiting { seconds } => {

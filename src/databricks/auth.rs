@@ -1,6 +1,7 @@
 //! The bearer token of a Databricks exchange: a personal access token, or one got by OAuth machine to machine and kept
 //! until shortly before it expires (facts/databricks §4).
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -9,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{DatabricksConfig, DatabricksError};
+use crate::failure::Failure;
 use crate::http;
 use crate::rate_limit::RateLimiter;
 use crate::retry::{self, RetryPolicy, Stopped};
@@ -37,6 +39,15 @@ struct OAuthToken {
 pub(super) struct Token {
     pub(super) bearer: SecretString,
     pub(super) generation: u64,
+    /// What it was got with, for a service principal.
+    client_secret: Option<SecretString>,
+}
+
+impl Token {
+    /// What must not be shown, should a server repeat it.
+    pub(super) fn known_credentials(&self) -> impl Iterator<Item = &SecretString> {
+        std::iter::once(&self.bearer).chain(&self.client_secret)
+    }
 }
 
 #[derive(Deserialize)]
@@ -65,14 +76,14 @@ impl Tokens {
 
     /// The token in force.
     pub(super) async fn current(&self, endpoint: &TokenEndpoint<'_>, run: &Run) -> Result<Token, DatabricksError> {
-        let credentials = self.secrets.current().await.map_err(DatabricksError::Credentials)?;
+        let credentials = in_time(run, Box::pin(self.secrets.current())).await?;
         let generation = credentials.generation;
         let refused = match self.for_credentials(credentials, endpoint, run).await {
             Err(error) if error.is_refusal() => error,
             settled => return settled,
         };
         // The client secret itself was refused: it may have been rotated.
-        match self.secrets.reread(generation).await.map_err(DatabricksError::Credentials)? {
+        match in_time(run, Box::pin(self.secrets.reread(generation))).await? {
             Some(newer) => self.for_credentials(newer, endpoint, run).await,
             None => Err(refused),
         }
@@ -85,10 +96,10 @@ impl Tokens {
         endpoint: &TokenEndpoint<'_>,
         run: &Run,
     ) -> Result<Option<Token>, DatabricksError> {
-        let newer = self.secrets.reread(refused.generation).await.map_err(DatabricksError::Credentials)?;
+        let newer = in_time(run, Box::pin(self.secrets.reread(refused.generation))).await?;
         let credentials = match newer {
             Some(newer) => newer,
-            None => self.secrets.current().await.map_err(DatabricksError::Credentials)?,
+            None => in_time(run, Box::pin(self.secrets.current())).await?,
         };
         if let DatabricksCredential::Token(token) = &credentials.databricks
             && token.expose_secret() == refused.bearer.expose_secret()
@@ -113,7 +124,7 @@ impl Tokens {
     ) -> Result<Token, DatabricksError> {
         let generation = credentials.generation;
         let (client_id, client_secret) = match credentials.databricks {
-            DatabricksCredential::Token(bearer) => return Ok(Token { bearer, generation }),
+            DatabricksCredential::Token(bearer) => return Ok(Token { bearer, generation, client_secret: None }),
             DatabricksCredential::ServicePrincipal { client_id, client_secret } => (client_id, client_secret),
         };
         let mut kept = self.oauth.lock().await;
@@ -121,13 +132,24 @@ impl Tokens {
             && token.generation == generation
             && token.expires_at > Instant::now()
         {
-            return Ok(Token { bearer: token.token.clone(), generation });
+            return Ok(Token { bearer: token.token.clone(), generation, client_secret: Some(client_secret) });
         }
         let got = request_token(&client_id, &client_secret, endpoint, run).await?;
         let lifetime = Duration::from_secs(got.expires_in).saturating_sub(EXPIRY_MARGIN);
         let token = OAuthToken { token: got.access_token, expires_at: Instant::now() + lifetime, generation };
         *kept = Some(token.clone());
-        Ok(Token { bearer: token.token, generation })
+        Ok(Token { bearer: token.token, generation, client_secret: Some(client_secret) })
+    }
+}
+
+/// Credentials, or the end of the run's time.
+async fn in_time<T>(
+    run: &Run,
+    reading: Pin<Box<impl Future<Output = Result<T, Failure>>>>,
+) -> Result<T, DatabricksError> {
+    match run.deadline.while_there_is_time(reading).await {
+        Some(read) => read.map_err(DatabricksError::Credentials),
+        None => Err(DatabricksError::DeadlineNear { retry_after: None }),
     }
 }
 

@@ -35,7 +35,8 @@ const LONGEST_STATEMENT: Duration = Duration::from_secs(3600);
 
 /// Time between two polls: from the first to the longest; nearer to the deadline half of what is left.
 const FIRST_POLL_DELAY: Duration = Duration::from_millis(200);
-const LONGEST_POLL_DELAY: Duration = Duration::from_secs(5);
+/// With as much jitter at most: 5 s.
+const LONGEST_POLL_DELAY: Duration = Duration::from_millis(2_500);
 const SHORTEST_POLL_DELAY: Duration = Duration::from_millis(20);
 
 /// How long a cancelled statement is watched, so that a MERGE that won the race counts as done.
@@ -108,12 +109,13 @@ impl Client {
                     return Err(DatabricksError::from_failed(&statement.purpose, &answer.statement_id, answer.status));
                 }
                 State::Canceled => {
-                    return Err(DatabricksError::Cancelled {
-                        purpose: statement.purpose.clone(),
-                        statement_id: answer.statement_id,
-                    });
+                    return Err(DatabricksError::from_cancelled(
+                        &statement.purpose,
+                        &answer.statement_id,
+                        &answer.status,
+                    ));
                 }
-                State::Pending | State::Running => {}
+                State::Pending | State::Running | State::Other => {}
             }
             if submitted.elapsed() > LONGEST_STATEMENT {
                 self.cancel_and_watch(&answer.statement_id, run).await;
@@ -171,7 +173,6 @@ impl Client {
             reason: error.to_string(),
             request_id: None,
         })?;
-        run.meter.statement(body.len());
         let exchange = format!("submit of the {}", statement.purpose);
         self.exchange(&exchange, Method::POST, STATEMENTS_PATH, Some(Bytes::from(body)), run).await
     }
@@ -199,7 +200,7 @@ impl Client {
             loop {
                 sleep(delays.next().unwrap_or(Duration::from_secs(1))).await;
                 match self.poll(statement_id, &run).await {
-                    Ok(answer) if !matches!(answer.status.state, State::Pending | State::Running) => {
+                    Ok(answer) if !matches!(answer.status.state, State::Pending | State::Running | State::Other) => {
                         return Some(answer);
                     }
                     Ok(_) => {}
@@ -274,6 +275,9 @@ impl Client {
         token: &Token,
     ) -> Result<T, DatabricksError> {
         let tried = retry::exchange(&self.retry, &self.limiter, run, || async {
+            if let Some(body) = &body {
+                run.meter.statement(body.len());
+            }
             let answer = self.once(exchange, method, path, body.clone(), token).await?;
             // A cancel is answered with nothing at all.
             let body: &[u8] = if answer.0.is_empty() { b"null" } else { &answer.0 };
@@ -314,7 +318,7 @@ impl Client {
         let body = http::read_body(response).await.map_err(|error| DatabricksError::from_body(exchange, error))?;
         debug!(exchange, status = status.as_u16(), body_bytes = body.len(), "Databricks answered");
         if !status.is_success() {
-            let body = http::without_credential(&body, &token.bearer);
+            let body = token.known_credentials().fold(body, |body, known| http::without_credential(&body, known));
             return Err(DatabricksError::from_answer(exchange, status.as_u16(), &headers, &body));
         }
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::statement::Status;
 use crate::failure::{Failure, FailureClass};
-use crate::http::{BodyError, excerpt, retry_after, shown_request_id};
+use crate::http::{self, BodyError, excerpt, retry_after, shown_request_id};
 use crate::retry::{Judged, Verdict};
 
 /// Marks our own `raise_error` when the rows parsed are not those sent.
@@ -82,8 +82,10 @@ pub enum DatabricksError {
         message: String,
     },
     /// A statement ended CANCELED, or was cancelled at our deadline.
-    #[error("{purpose}: statement {statement_id} was cancelled")]
+    #[error("{purpose}: statement {statement_id} was cancelled{reason}")]
     Cancelled {
+        /// What Databricks says of it, after a colon; empty when it says nothing.
+        reason: String,
         /// What the statement was for.
         purpose: String,
         /// The statement's id.
@@ -133,19 +135,24 @@ struct ErrorBody {
     error: Value,
 }
 
+/// A code or message as text; anything but a text or a number is none.
+fn shown(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(one_line(text)),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 impl DatabricksError {
     /// Reads an answer whose status is not 2xx.
     pub(super) fn from_answer(exchange: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-        let text = |value: &Value| match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        };
         let (code, message) = match serde_json::from_slice::<ErrorBody>(body) {
             Ok(error) => {
-                let code = text(&error.error_code).or_else(|| text(&error.error));
-                (code, error.message.or_else(|| text(&error.error)).unwrap_or_else(|| excerpt(body)))
+                let code = shown(&error.error_code).or_else(|| shown(&error.error));
+                let message = error.message.as_deref().map(one_line).or_else(|| shown(&error.error));
+                (code, message.unwrap_or_else(|| excerpt(body)))
             }
             Err(_) => (None, excerpt(body)),
         };
@@ -171,14 +178,25 @@ impl DatabricksError {
     /// A statement that ended FAILED.
     pub(super) fn from_failed(purpose: &str, statement_id: &str, status: Status) -> Self {
         let error = status.error;
-        let message = error.as_ref().map_or_else(|| "no message".to_owned(), |error| one_line(&error.message));
+        let message = error.as_ref().and_then(|error| error.message.as_deref());
+        let message = message.map_or_else(|| "no message".to_owned(), one_line);
         let sql_state = status.sql_state.or_else(|| sql_state_in(&message));
         Self::Failed {
             purpose: purpose.to_owned(),
             statement_id: statement_id.to_owned(),
-            code: error.map_or_else(|| "UNKNOWN".to_owned(), |error| error.error_code),
+            code: error.and_then(|error| shown(&error.error_code)).unwrap_or_else(|| "UNKNOWN".to_owned()),
             sql_state,
             message,
+        }
+    }
+
+    /// A statement that ended CANCELED, not by us.
+    pub(super) fn from_cancelled(purpose: &str, statement_id: &str, status: &Status) -> Self {
+        let message = status.error.as_ref().and_then(|error| error.message.as_deref());
+        Self::Cancelled {
+            reason: message.map(|message| format!(": {}", one_line(message))).unwrap_or_default(),
+            purpose: purpose.to_owned(),
+            statement_id: statement_id.to_owned(),
         }
     }
 
@@ -206,8 +224,12 @@ impl DatabricksError {
         match self.root() {
             Self::Api { status: 413, .. } => true,
             Self::Api { status: 400, message, .. } => {
+                // The text is not documented. A limit that speaks of nothing that is sent (a warehouse's, a quota's) is another.
                 let message = message.to_lowercase();
-                ["too large", "size", "exceeds", "16 mib", "too long"].iter().any(|sign| message.contains(sign))
+                let says = |signs: &[&str]| signs.iter().any(|sign| message.contains(sign));
+                let is_of_what_is_sent =
+                    || says(&["request", "body", "payload", "query text", "statement", "byte", "mib"]);
+                says(&["too large", "too long"]) || says(&["size", "exceed"]) && is_of_what_is_sent()
             }
             _ => false,
         }
@@ -284,12 +306,21 @@ fn class_of_failed(code: &str, sql_state: Option<&str>, message: &str) -> Failur
     if is_conflict(sql_state, message) {
         return FailureClass::StatementConflict;
     }
-    let missing = ["[TABLE_OR_VIEW_NOT_FOUND", "[SCHEMA_NOT_FOUND", "[UNRESOLVED_COLUMN", "[NO_SUCH_CATALOG_EXCEPTION"];
+    let missing = [
+        "[TABLE_OR_VIEW_NOT_FOUND",
+        "[SCHEMA_NOT_FOUND",
+        "[UNRESOLVED_COLUMN",
+        "[DELTA_MERGE_UNRESOLVED_EXPRESSION",
+        "[NO_SUCH_CATALOG_EXCEPTION",
+    ];
     match sql_state {
         Some("42P01" | "42703" | "42704") => FailureClass::TableMissing,
         Some("42501") => FailureClass::DatabricksForbidden,
         _ if missing.iter().any(|class| message.contains(class)) => FailureClass::TableMissing,
-        _ if message.contains("[INSUFFICIENT_PERMISSIONS") => FailureClass::DatabricksForbidden,
+        _ if code == "PERMISSION_DENIED" => FailureClass::DatabricksForbidden,
+        _ if ["[INSUFFICIENT_PERMISSIONS", "PERMISSION_DENIED"].iter().any(|sign| message.contains(sign)) => {
+            FailureClass::DatabricksForbidden
+        }
         _ if code == "UNAUTHENTICATED" => FailureClass::DatabricksUnauthorized,
         state if PASSING_CODES.contains(&code) && !state.is_some_and(is_of_the_statement) => {
             FailureClass::DatabricksUnavailable
@@ -299,11 +330,8 @@ fn class_of_failed(code: &str, sql_state: Option<&str>, message: &str) -> Failur
 }
 
 fn one_line(message: &str) -> String {
-    const SHOWN_CHARACTERS: usize = 600;
     // What follows is the statement's own text, with rows of the customer's data in it.
-    let without_sql = message.split("== SQL").next().unwrap_or(message);
-    let words: Vec<&str> = without_sql.split_whitespace().collect();
-    words.join(" ").chars().take(SHOWN_CHARACTERS).collect()
+    http::one_line(message.split("== SQL").next().unwrap_or(message))
 }
 
 fn sql_state_in(message: &str) -> Option<String> {
@@ -363,6 +391,12 @@ mod tests {
         );
         assert!(conflict.is_worth_a_new_statement());
         assert_eq!(conflict.class(), FailureClass::StatementConflict);
+        let forbidden = failed(
+            r#"{"state":"FAILED","error":{"error_code":"BAD_REQUEST","message":"com.databricks.sql.managedcatalog.acl.UnauthorizedAccessException: PERMISSION_DENIED: User does not have MODIFY on Table 'main.bronze.x'."}}"#,
+        );
+        assert_eq!(forbidden.class(), FailureClass::DatabricksForbidden);
+        let odd = failed(r#"{"state":"FAILED","sql_state":"42P01","error":{"error_code":404,"message":null}}"#);
+        assert_eq!(odd.class(), FailureClass::TableMissing);
         let proof = failed(&format!(
             r#"{{"state":"FAILED","error":{{"error_code":"UNKNOWN","message":"[USER_RAISED_EXCEPTION] {PROOF_MARK}"}}}}"#
         ));
@@ -396,6 +430,13 @@ mod tests {
         assert!(
             read(400, r#"{"error_code":"BAD_REQUEST","message":"The query text size exceeds 16 MiB"}"#).is_too_large()
         );
+        assert!(
+            !read(400, r#"{"error_code":"BAD_REQUEST","message":"Warehouse size limit exceeded by quota."}"#)
+                .is_too_large()
+        );
+        let long = format!(r#"{{"error_code":"BAD_REQUEST","message":"a\u001b[31m {}"}}"#, "x".repeat(1_000_000));
+        let shown = read(400, &long).to_string();
+        assert!(shown.len() < 1_000 && !shown.contains('\u{1b}'), "{shown:.80?}");
         assert!(
             !read(400, r#"{"error_code":"BAD_REQUEST","message":"too many parameters: the limit is 256."}"#)
                 .is_too_large()

@@ -110,14 +110,18 @@ pub(super) enum State {
     Canceled,
     /// Executed with success; the result, and with it a MERGE's counts, is gone.
     Closed,
+    /// A state that is not documented: the statement is known, so it is asked for again and never sent anew.
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct StatementError {
+    /// A text or a number.
     #[serde(default)]
-    pub(super) error_code: String,
+    pub(super) error_code: serde_json::Value,
     #[serde(default)]
-    pub(super) message: String,
+    pub(super) message: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

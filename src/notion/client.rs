@@ -1,5 +1,6 @@
 //! The exchanges with Notion that we use, each with its bounded retries; one limiter for all of them.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::debug;
 
-use super::wire::{DataSourceInfo, DatabaseInfo, ListAnswer, PropertyItems, Query, QueryPage};
+use super::wire::{DataSourceInfo, DatabaseInfo, ListAnswer, PropertyItems, Query, QueryPage, RequestStatus};
 use super::{API_VERSION, NotionConfig, NotionError, without_request_id};
 use crate::failure::Failure;
 use crate::http;
@@ -149,7 +150,8 @@ impl Client {
             Ok(QueryPage {
                 rows: list.results,
                 next_cursor: list.next_cursor.filter(|_| list.has_more),
-                is_incomplete: list.request_status.is_some_and(|status| status.kind != "complete"),
+                is_incomplete: list.request_status.as_ref().is_some_and(RequestStatus::is_incomplete),
+                odd_status: list.request_status.as_ref().and_then(RequestStatus::oddity),
                 request_id: list.request_id.or_else(|| answer.request_id.clone()),
             })
         })
@@ -214,12 +216,12 @@ impl Client {
         run: &Run,
         parse: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<T, NotionError> {
-        let credentials = self.secrets.current().await.map_err(NotionError::Credentials)?;
+        let credentials = in_time(run, Box::pin(self.secrets.current())).await?;
         let refused = match self.tries(exchange, run, &credentials.notion_api_key, &parse).await {
             Err(error) if error.is_refusal() => error,
             settled => return settled,
         };
-        match self.secrets.reread(credentials.generation).await.map_err(NotionError::Credentials)? {
+        match in_time(run, Box::pin(self.secrets.reread(credentials.generation))).await? {
             Some(newer) => self.tries(exchange, run, &newer.notion_api_key, &parse).await,
             // Nothing newer: the secret may be right and the refusal a passing one, so it is tried once more all the same.
             None if self.secrets.come_from_a_secret() => {
@@ -290,5 +292,13 @@ impl Client {
             request = request.json(body);
         }
         Ok(request)
+    }
+}
+
+/// Credentials, or the end of the run's time.
+async fn in_time<T>(run: &Run, reading: Pin<Box<impl Future<Output = Result<T, Failure>>>>) -> Result<T, NotionError> {
+    match run.deadline.while_there_is_time(reading).await {
+        Some(read) => read.map_err(NotionError::Credentials),
+        None => Err(NotionError::DeadlineNear { retry_after: None }),
     }
 }

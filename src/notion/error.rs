@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::failure::{Failure, FailureClass};
-use crate::http::{BodyError, excerpt, retry_after, shown_request_id};
+use crate::http::{BodyError, excerpt, one_line, retry_after, shown_request_id};
 use crate::retry::{Judged, Verdict};
 
 /// Why an exchange with Notion gave no usable answer.
@@ -109,12 +109,12 @@ impl NotionError {
         Self::Api {
             exchange,
             status,
-            code: error.code.clone(),
+            code: one_line(&error.code),
             rate_limit_reason: told("rate_limit_reason").map(str::to_owned),
             retry_after: retry_after(headers)
                 .or_else(|| told("retry_after").and_then(|text| text.parse().ok()).map(Duration::from_secs)),
             request_id: error.request_id.or(request_id),
-            message: error.message,
+            message: one_line(&error.message),
         }
     }
 
@@ -161,6 +161,13 @@ impl NotionError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
+    }
+
+    /// Notion itself says so of the object: what a page behind a proxy that answers 404 does not, and rows may only be
+    /// marked on Notion's word.
+    #[must_use]
+    pub fn is_object_not_found(&self) -> bool {
+        matches!(self.root(), Self::Api { status: 404, code, .. } if code == "object_not_found")
     }
 
     /// The connection may not see the object.

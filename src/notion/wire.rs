@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Partition;
+use crate::http::one_line;
 use crate::ids::{DataSourceId, DatabaseId};
 
 /// One query of a data source, sorted by creation time, ascending.
@@ -78,6 +79,8 @@ pub struct QueryPage {
     pub next_cursor: Option<String>,
     /// The answer says that the result is cut (`request_status: incomplete`).
     pub is_incomplete: bool,
+    /// What it says, where that is not the documented cap.
+    pub odd_status: Option<String>,
     /// Notion's id of the exchange.
     pub request_id: Option<String>,
 }
@@ -98,6 +101,21 @@ pub(super) struct ListAnswer {
 pub(super) struct RequestStatus {
     #[serde(rename = "type")]
     pub(super) kind: String,
+    #[serde(default)]
+    pub(super) incomplete_reason: Option<String>,
+}
+
+impl RequestStatus {
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.kind != "complete"
+    }
+
+    /// Type and reason of what is neither complete nor cut at the documented cap (facts/notion §2.5).
+    pub(super) fn oddity(&self) -> Option<String> {
+        let reason = self.incomplete_reason.as_deref();
+        let is_cap = self.kind == "incomplete" && reason.is_none_or(|reason| reason == "query_result_limit_reached");
+        (self.is_incomplete() && !is_cap).then(|| one_line(&format!("{} {}", self.kind, reason.unwrap_or("-"))))
+    }
 }
 
 /// A database: the container of data sources.

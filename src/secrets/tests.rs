@@ -176,8 +176,13 @@ async fn without_a_rotation_the_refusal_is_final_but_a_later_run_asks_again() {
     assert!(secrets.reread(refused).await.unwrap().is_some());
 }
 
+/// Held by the tests that log the same line: a line first met by a thread that nobody listens to, while another begins to
+/// listen, may stay unheard there as well.
+static SAME_LINE: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test]
 async fn an_old_reading_is_renewed_and_stays_in_force_when_that_fails() {
+    let _alone = SAME_LINE.lock().await;
     let manager = Manager::holding(&both("ntn_1", "dapi-1")).await;
     let secrets = manager.secrets(in_manager(), Duration::ZERO).await;
     let first = secrets.current().await.unwrap();
@@ -238,6 +243,7 @@ async fn a_refusal_by_secrets_manager_is_brief_and_has_the_request_id() {
 
 #[tokio::test]
 async fn at_the_highest_verbosity_no_log_line_shows_a_secret() {
+    let _alone = SAME_LINE.lock().await;
     let (lines, sink) = crate::telemetry::tests::capture();
     let level = crate::telemetry::command_line_level(u8::MAX);
     let subscriber = crate::telemetry::subscriber(crate::telemetry::Style::Json, level, sink);

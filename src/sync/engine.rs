@@ -186,7 +186,7 @@ impl Engine<'_> {
                 Err(failure) => break Err(failure.into()),
             };
             walk.note_plan(&planned);
-            info!(data_source = %source.id, mode = ?planned.mode, edited_since = ?planned.edited_since,
+            info!(data_source = %source.id, mode = planned.mode.name(), edited_since = planned.edited_since.map(tracing::field::display),
                   is_resumed = planned.is_resumed, "walking");
             match walk.carry_out(&planned, &mut watermark).await {
                 // The rows are written; where the data source stands is asked of the truth, and the walk done again from there.
@@ -217,7 +217,7 @@ impl Engine<'_> {
         match swept {
             Ok(()) => Ok(()),
             Err(stop) => {
-                self.owe(&stop, &Resume::of_sweep(self.run.clock.now(), None), report).await;
+                self.owe(&stop, &Resume::of_sweep(self.run.clock.now(), None, false), report).await;
                 ended_early(stop, report)
             }
         }

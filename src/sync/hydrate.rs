@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::Stop;
 use crate::failure::{Failure, FailureClass};
@@ -11,6 +11,12 @@ use crate::run::Run;
 
 /// Pages of 100 items read of one property: 10,000 items. Beyond it the value is marked as incomplete, with a warning.
 const MAX_ITEM_PAGES: usize = 100;
+
+/// Pages without an item, one after the other, of one property.
+const MOST_EMPTY_PAGES: u32 = 5;
+
+/// Rejected cursors of one property before the run fails.
+const MAX_CURSOR_RESTARTS: u32 = 5;
 
 /// One property in `hydrated_properties`, whose key is the property's id.
 #[derive(Debug, Serialize)]
@@ -46,14 +52,10 @@ pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Resul
     for property in truncated {
         let context = format!("property {:?} of page {}", property.name, page.id);
         match read_items(notion, page, &property, run).await {
-            Ok((items, complete)) => {
-                if !complete {
-                    hydration
-                        .warnings
-                        .push(format!("{context} has more than {} items; the rest was left out", items.len()));
-                }
+            Ok(Items { items, left_out }) => {
+                hydration.warnings.extend(left_out.iter().map(|why| format!("{context} {why}")));
                 let TruncatedProperty { id, name, kind } = property;
-                properties.insert(id, Hydrated { name, kind, complete, items });
+                properties.insert(id, Hydrated { name, kind, complete: left_out.is_none(), items });
             }
             Err(ReadError::NotFound) if is_gone(notion, page, run).await? => {
                 // Trashed or deleted while it was read: the row stands as the query gave it, and the sweep settles it.
@@ -88,17 +90,28 @@ enum ReadError {
     Stopped(Stop),
 }
 
+/// What was read of one property.
+struct Items {
+    items: Vec<Box<RawValue>>,
+    /// Why that is not all; `None` = it is.
+    left_out: Option<String>,
+}
+
 async fn read_items(
     notion: &Client,
     page: &PageRow,
     property: &TruncatedProperty,
     run: &Run,
-) -> Result<(Vec<Box<RawValue>>, bool), ReadError> {
-    let mut restarted = false;
+) -> Result<Items, ReadError> {
+    let mut restarts = 0;
     loop {
         match read_item_pages(notion, page, property, run).await {
-            // A cursor that died: these few pages are simply read again, once.
-            Err(error) if error.is_rejected_cursor() && !restarted => restarted = true,
+            // A cursor that died: these few pages are simply read again.
+            Err(error) if error.is_rejected_cursor() && restarts < MAX_CURSOR_RESTARTS => restarts += 1,
+            Err(error) if error.is_rejected_cursor() => {
+                let message = format!("its cursor was rejected {} times, last: {error}", restarts + 1);
+                return Err(ReadError::Stopped(Failure::new(FailureClass::CursorRejected, message).into()));
+            }
             Err(error) if error.is_not_found() => return Err(ReadError::NotFound),
             Err(error) => return Err(ReadError::Stopped(error.into())),
             Ok(read) => return Ok(read),
@@ -111,16 +124,25 @@ async fn read_item_pages(
     page: &PageRow,
     property: &TruncatedProperty,
     run: &Run,
-) -> Result<(Vec<Box<RawValue>>, bool), crate::notion::NotionError> {
+) -> Result<Items, crate::notion::NotionError> {
     let mut items = Vec::new();
-    let mut cursor = None;
+    let mut cursors = HashSet::new();
+    let mut empty_pages = 0;
+    let mut cursor: Option<String> = None;
     for _ in 0..MAX_ITEM_PAGES {
         let read = notion.property_items(page.id, &property.id, cursor.as_deref(), run).await?;
+        empty_pages = if read.items.is_empty() { empty_pages + 1 } else { 0 };
         items.extend(read.items);
         cursor = read.next_cursor;
-        if cursor.is_none() {
-            return Ok((items, true));
+        match &cursor {
+            None => return Ok(Items { items, left_out: None }),
+            Some(next) if empty_pages > MOST_EMPTY_PAGES || !cursors.insert(next.clone()) => {
+                let why = "could not be read in full: Notion says that there is more and does not lead on to it";
+                return Ok(Items { items, left_out: Some(why.to_owned()) });
+            }
+            Some(_) => {}
         }
     }
-    Ok((items, false))
+    let why = format!("has more than {} items; the rest was left out", items.len());
+    Ok(Items { items, left_out: Some(why) })
 }

@@ -46,8 +46,8 @@ pub(super) struct Merger {
     given_up: Option<Option<Duration>>,
     /// Every row of a committed MERGE, for the proof.
     pub(super) sent: SentRows,
-    /// Rows sent, repeats included.
-    pub(super) rows_sent: u64,
+    /// Rows of committed MERGEs, repeats included.
+    pub(super) rows_committed: u64,
     /// Everything up to here is committed.
     pub(super) committed: Position,
     pub(super) written: Written,
@@ -67,7 +67,7 @@ impl Merger {
             in_flight: None,
             given_up: None,
             sent: SentRows::default(),
-            rows_sent: 0,
+            rows_committed: 0,
             committed: Position::START,
             written: Written::default(),
             slowest: Duration::ZERO,
@@ -88,7 +88,6 @@ impl Merger {
             payload_hash: row.payload_hash,
         };
         let keys = batch.rows.iter().map(key).collect();
-        self.rows_sent += batch.rows.len() as u64;
         let (databricks, tables, run) = (self.databricks.clone(), self.tables.clone(), self.run.clone());
         // A task of its own has no span unless it is given one: its lines belong to the run, too.
         let merging = async move { merge_rows(&databricks, &tables, &run, batch.rows).await };
@@ -122,6 +121,7 @@ impl Merger {
             self.written.smaller_limit_bytes = written.smaller_limit_bytes;
         }
         self.slowest = self.slowest.max(written.took);
+        self.rows_committed += keys.len() as u64;
         for key in keys {
             self.sent.add(key);
         }
@@ -220,7 +220,10 @@ fn halves(
 /// The failure of a row that no statement can carry.
 pub(super) fn too_large(rows: &[EncodedRow], bytes: usize, reason: &str) -> Failure {
     let page = rows.first().map_or_else(String::new, |row| row.page_id.to_string());
-    let message =
-        format!("page {page} needs a statement of {bytes} bytes, at most {MAX_BODY_BYTES} can be sent: {reason}");
+    let message = if bytes > MAX_BODY_BYTES {
+        format!("page {page} needs a statement of {bytes} bytes, at most {MAX_BODY_BYTES} can be sent: {reason}")
+    } else {
+        format!("page {page} needs a statement of {bytes} bytes, which the server refuses: {reason}")
+    };
     Failure::new(FailureClass::RowTooLarge, message)
 }

@@ -28,6 +28,8 @@ pub struct Plan {
     pub sweep: bool,
     /// How far that sweep has come already.
     pub swept: Option<Swept>,
+    /// That sweep is the end of a full refresh.
+    pub ends_full_refresh: bool,
     /// Goes on from a stored position.
     pub is_resumed: bool,
 }
@@ -40,8 +42,8 @@ impl Plan {
     }
 }
 
-/// Makes the plan. A stored position is gone on from whatever was asked, with two exceptions: `restart` drops it, and a
-/// full refresh replaces the position of an incremental walk, all of whose rows it reads as well.
+/// Makes the plan. A stored position is gone on from whatever was asked, with two exceptions: after `restart` what was
+/// under way starts over, and a full refresh replaces the position of an incremental walk, all of whose rows it reads as well.
 ///
 /// # Errors
 /// `StoredStateUnreadable` when the stored position is not of this version.
@@ -52,12 +54,13 @@ pub fn plan(
     now: Timestamp,
     settle: Duration,
 ) -> Result<Plan, Failure> {
-    let resume = match &stored.resume {
-        Some(text) if !restart => Some(Resume::parse(text)?),
-        _ => None,
-    };
     let wants_everything = full_refresh || stored.synced_through.is_none();
-    if let Some(resume) = resume {
+    if restart {
+        // What was under way starts over; what it was can't be told of a position that can't be read.
+        let was_full = |text: &String| Resume::parse(text).map_or(true, |resume| resume.is_of_full_refresh());
+        return Ok(fresh(stored, wants_everything || stored.resume.as_ref().is_some_and(was_full), now, settle));
+    }
+    if let Some(resume) = stored.resume.as_deref().map(Resume::parse).transpose()? {
         let is_walk_pending = !resume.stretches.is_empty();
         let is_full = resume.edited_since.is_none();
         if is_walk_pending && (is_full || !wants_everything) {
@@ -69,11 +72,15 @@ pub fn plan(
                 target: target(resume.started_at, settle, stored.synced_through),
                 sweep: is_full || resume.sweep,
                 swept: resume.swept,
+                ends_full_refresh: is_full || resume.ends_full_refresh,
                 is_resumed: true,
             });
         }
-        if resume.sweep && !wants_everything {
-            return Ok(Plan { sweep: true, swept: resume.swept, ..fresh(stored, false, now, settle) });
+        // A full refresh of which the sweep alone is left goes on with that, and reads what was edited since.
+        let is_rest_of_full_refresh = resume.ends_full_refresh && stored.synced_through.is_some();
+        if resume.sweep && (!wants_everything || is_rest_of_full_refresh) {
+            let rest = fresh(stored, false, now, settle);
+            return Ok(Plan { sweep: true, swept: resume.swept, ends_full_refresh: resume.ends_full_refresh, ..rest });
         }
     }
     Ok(fresh(stored, wants_everything, now, settle))
@@ -88,6 +95,7 @@ fn fresh(stored: &WatermarkRow, is_full: bool, now: Timestamp, settle: Duration)
         target: target(now, settle, stored.synced_through),
         sweep: is_full,
         swept: None,
+        ends_full_refresh: is_full,
         is_resumed: false,
     }
 }
@@ -161,6 +169,33 @@ mod tests {
         let restarted = plan(&row, true, true, at("2026-11-22T13:02:50Z"), SETTLE).unwrap();
         assert!(!restarted.is_resumed);
         assert_eq!(restarted.stretches.len(), 2);
+    }
+
+    #[test]
+    fn a_full_refresh_of_which_the_sweep_is_left_goes_on_with_it_and_a_plain_sweep_is_none() {
+        let swept = Some(Swept { created_before: at("2026-01-01T00:00:00Z"), removed: 3 });
+        for (ends_full_refresh, mode) in [(true, Mode::Incremental), (false, Mode::FullRefresh)] {
+            let resume = Resume::of_sweep(at("2026-11-22T12:00:30Z"), swept, ends_full_refresh);
+            let row = stored(Some("2026-11-22T11:58:00Z"), Some(resume));
+            let plan = plan(&row, true, false, at("2026-11-22T13:02:50Z"), SETTLE).unwrap();
+            assert_eq!((plan.mode, plan.sweep), (mode, true));
+            assert_eq!(plan.swept.is_some(), ends_full_refresh);
+        }
+    }
+
+    #[test]
+    fn what_is_restarted_starts_over_as_what_it_was() {
+        let now = at("2026-11-22T13:02:50Z");
+        let stretches = vec![Stretch::whole(Partition::Archived)];
+        let full = Resume::new(None, now, stretches.clone(), true);
+        let incremental = Resume::new(Some(at("2026-11-22T11:00:00Z")), now, stretches, false);
+        for (resume, mode) in [(full, Mode::FullRefresh), (incremental, Mode::Incremental)] {
+            let row = stored(Some("2026-11-22T11:58:00Z"), Some(resume));
+            let plan = plan(&row, false, true, now, SETTLE).unwrap();
+            assert_eq!((plan.mode, plan.is_resumed, plan.stretches.len()), (mode, false, 2));
+        }
+        let unreadable = WatermarkRow { resume: Some("x".to_owned()), ..stored(Some("2026-11-22T11:58:00Z"), None) };
+        assert_eq!(plan(&unreadable, false, true, now, SETTLE).unwrap().mode, Mode::FullRefresh);
     }
 
     #[test]

@@ -245,7 +245,7 @@ impl<'a> SourceWalk<'a> {
         self.engine
             .run
             .progress
-            .tell(&ProgressEvent::BatchMerged { data_source_id: self.source.id, pages_merged: merger.rows_sent });
+            .tell(&ProgressEvent::BatchMerged { data_source_id: self.source.id, pages_merged: merger.rows_committed });
     }
 
     fn take_written(&mut self, merger: &mut Merger) {
@@ -263,7 +263,8 @@ impl<'a> SourceWalk<'a> {
         let run = self.engine.run.with_deadline(self.engine.run.deadline.for_storing());
         let merger = &walk.merger;
         let is_full = planned.mode == Mode::FullRefresh;
-        let owed_sweep = planned.sweep.then(|| Resume::of_sweep(planned.started_at, planned.swept));
+        let owed_sweep =
+            planned.sweep.then(|| Resume::of_sweep(planned.started_at, planned.swept, planned.ends_full_refresh));
         let mut next = Watermark {
             row: WatermarkRow {
                 synced_through: Some(planned.target),
@@ -315,6 +316,7 @@ impl<'a> SourceWalk<'a> {
         let rest = remaining(&planned.stretches, position);
         let mut resume = Resume::new(planned.edited_since, planned.started_at, rest, planned.sweep);
         resume.swept = planned.swept;
+        resume.ends_full_refresh = planned.ends_full_refresh;
         if self.resume.as_ref() == Some(&resume) {
             // Stored in mid-walk already.
             return Ok(());
@@ -342,7 +344,9 @@ impl<'a> SourceWalk<'a> {
                 (self.resume, watermark.row.resume) = (resume_before, text_before);
                 let warning =
                     "there was no time left to store the last position; the next run repeats what came after it";
-                self.warnings.push(warning.to_owned());
+                if !self.warnings.iter().any(|told| told == warning) {
+                    self.warnings.push(warning.to_owned());
+                }
                 Ok(())
             }
             Err(failure) => Err(failure.into()),

@@ -262,7 +262,8 @@ impl Sweep<'_> {
                     watermark.row.resume = None;
                 }
             } else if owed.is_some() || watermark.row.resume.is_none() {
-                let position = Resume::of_sweep(run.clock.now(), swept);
+                let ends_full_refresh = owed.is_some_and(|owed| owed.ends_full_refresh);
+                let position = Resume::of_sweep(run.clock.now(), swept, ends_full_refresh);
                 watermark.row.resume = Some(position.to_text()?);
                 resume = serde_json::to_value(position).ok();
             }

@@ -2,14 +2,16 @@
 //!
 //! Sorted by `created_time`, which never changes, so rows don't shift under the cursor. A stretch is complete only when the
 //! last page says `has_more: false` and no page said `incomplete`; past the cap it goes on by `created_time`, and a minute
-//! that holds more than the cap is split by `last_edited_time`. Cursors live as long as one
-//! query and are never stored. The server's order is checked, not trusted.
+//! that holds more than the cap is split by `last_edited_time`. Cursors live as long as one query and are never stored; one
+//! that leads nowhere ends the walk with a failure. The server's order is checked, not trusted.
 
 mod minute;
 mod order;
 
+use std::collections::HashSet;
+
 use jiff::{SignedDuration, Timestamp};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use self::minute::MinuteSplit;
 use self::order::Order;
@@ -26,6 +28,9 @@ const MAX_CURSOR_RESTARTS: u32 = 5;
 
 /// The smallest page asked for when Notion's query backend is overloaded (facts/notion §2.7).
 const SMALLEST_PAGE_SIZE: u32 = 10;
+
+/// Pages without any row, one after the other, before the walk gives up; a single one was seen to come (facts/notion §2.4).
+const MOST_EMPTY_PAGES: u32 = 20;
 
 /// One minute, the resolution of Notion's times.
 const MINUTE: SignedDuration = SignedDuration::from_secs(60);
@@ -54,8 +59,13 @@ pub struct Walker<'a> {
     created_from: Option<Timestamp>,
     /// Cursor of the present query's next page.
     cursor: Option<String>,
+    /// Every cursor the present query gave: one that comes again leads round in a circle.
+    cursors: HashSet<String>,
+    empty_pages: u32,
     /// A page of the present query said that the result is cut.
     is_capped: bool,
+    /// What it said, where that is not the cap.
+    odd_status: Option<String>,
     /// Set while one minute is read in parts.
     split: Option<MinuteSplit>,
     order: Order,
@@ -84,7 +94,10 @@ impl<'a> Walker<'a> {
             title_only,
             page_size: notion.page_size(),
             cursor: None,
+            cursors: HashSet::new(),
+            empty_pages: 0,
             is_capped: false,
+            odd_status: None,
             split: None,
             cursor_restarts: 0,
             is_done: false,
@@ -150,7 +163,9 @@ impl<'a> Walker<'a> {
     }
 
     fn take_page(&mut self, page: QueryPage, run: &Run) -> Result<WalkedPage, Stop> {
+        self.check_progress(&page)?;
         self.is_capped |= page.is_incomplete;
+        self.odd_status = page.odd_status.or_else(|| self.odd_status.take());
         let mut rows = Vec::with_capacity(page.rows.len());
         let mut new_rows = 0;
         for text in page.rows {
@@ -164,14 +179,14 @@ impl<'a> Walker<'a> {
                 }
                 Err(error) => return Err(self.unreadable(&error, page.request_id.as_deref()).into()),
             };
+            if let Some(split) = &mut self.split {
+                split.see(&row);
+            }
             let seen = self.order.see(&row);
             new_rows += usize::from(seen == order::Seen::New);
             if seen != order::Seen::Same {
                 rows.push(row);
             }
-        }
-        if let Some(split) = &mut self.split {
-            split.see(&rows);
         }
         self.cursor = page.next_cursor;
         if self.cursor.is_none() {
@@ -184,10 +199,25 @@ impl<'a> Walker<'a> {
         Ok(WalkedPage { rows, new_rows, position: self.position() })
     }
 
+    /// Whether the page leads on: `has_more` without end would be read without end.
+    fn check_progress(&mut self, page: &QueryPage) -> Result<(), Failure> {
+        let Some(cursor) = &page.next_cursor else { return Ok(()) };
+        self.empty_pages = if page.rows.is_empty() { self.empty_pages + 1 } else { 0 };
+        let what = if !self.cursors.insert(cursor.clone()) {
+            "Notion gave a cursor again that it had given before, so its pages go round in a circle".to_owned()
+        } else if self.empty_pages > MOST_EMPTY_PAGES {
+            format!("Notion gave {} pages without a row, and each says that there are more", self.empty_pages)
+        } else {
+            return Ok(());
+        };
+        let request_id = shown_request_id(page.request_id.as_deref());
+        Err(Failure::new(FailureClass::WalkIncomplete, format!("{}: {what}{request_id}", self.described())))
+    }
+
     /// The present query has shown all it shows: go on behind the cap, with the next part, or end.
     fn end_query(&mut self, run: &Run) -> Result<(), Failure> {
         let was_capped = std::mem::take(&mut self.is_capped);
-        self.cursor = None;
+        self.begin_query();
         let safe = self.order.safe_position();
         self.order.begin_query();
         if let Some(split) = &mut self.split {
@@ -255,6 +285,7 @@ impl<'a> Walker<'a> {
     fn shrink_page(&mut self, error: &NotionError) {
         self.page_size = (self.page_size / 2).max(SMALLEST_PAGE_SIZE);
         let warning = format!("{}: asking for {} rows a page after: {error}", self.described(), self.page_size);
+        warn!(warning, "the walk goes on");
         self.warnings.push(warning);
         self.restart();
     }
@@ -263,9 +294,16 @@ impl<'a> Walker<'a> {
         if self.split.is_none() {
             self.created_from = self.position();
         }
-        self.cursor = None;
         self.is_capped = false;
+        self.begin_query();
         self.order.begin_query();
+    }
+
+    /// The next page is the first of a query.
+    fn begin_query(&mut self) {
+        self.cursor = None;
+        self.cursors.clear();
+        self.empty_pages = 0;
     }
 
     fn described(&self) -> String {
@@ -286,17 +324,29 @@ impl<'a> Walker<'a> {
     }
 
     fn unreadable(&self, error: &PageError, request_id: Option<&str>) -> Failure {
-        let request_id = request_id.map(|id| format!(" (request id {id})")).unwrap_or_default();
+        let request_id = shown_request_id(request_id);
         Failure::new(FailureClass::PageUnreadable, format!("{}: {error}{request_id}", self.described()))
     }
 
     fn minute_over_cap(&self, minute: Timestamp) -> Failure {
+        if let Some(status) = &self.odd_status {
+            let message = format!(
+                "{}: Notion calls its answers cut ({status}), also for the minute {minute} alone",
+                self.described()
+            );
+            return Failure::new(FailureClass::WalkIncomplete, message);
+        }
         let message = format!(
             "{}: more rows than Notion shows were created in the minute {minute} and last edited in one minute",
             self.described()
         );
         Failure::new(FailureClass::MinuteOverCap, message)
     }
+}
+
+/// The id that support asks for, as the end of a message.
+fn shown_request_id(request_id: Option<&str>) -> String {
+    request_id.map(|id| format!(" (request id {id})")).unwrap_or_default()
 }
 
 /// The minute after the one that `time` lies in.

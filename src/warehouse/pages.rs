@@ -31,6 +31,8 @@ WHEN MATCHED AND (t.last_edited_time IS NULL OR s.last_edited_time >= t.last_edi
              AND (NOT (s.payload_sha256 <=> t.payload_sha256) OR NOT (s.hydrated_properties <=> t.hydrated_properties)
                   OR NOT (s.data_source_id <=> t.data_source_id) OR NOT (s.database_name <=> t.database_name)
                   OR NOT (s.is_archived <=> t.is_archived) OR NOT (s.in_trash <=> t.in_trash)
+                  OR NOT (s.created_time <=> t.created_time) OR NOT (s.last_edited_time <=> t.last_edited_time)
+                  OR t.api_version IS NULL OR t.ingested_at IS NULL OR t.sync_run_id IS NULL
                   OR t.removed_at IS NOT NULL OR t.removal_reason IS NOT NULL) THEN UPDATE SET
   database_name = s.database_name, data_source_id = s.data_source_id, payload = s.payload, payload_sha256 = s.payload_sha256,
   hydrated_properties = s.hydrated_properties, created_time = s.created_time, last_edited_time = s.last_edited_time,

@@ -1,6 +1,7 @@
 //! The two tables: names, columns, creation and upgrade in place. DDL runs in `init-tables` only.
 
 use crate::databricks::{DatabricksConfig, QualifiedName, Rows, Statement, quote_identifier};
+use crate::failure::{Failure, FailureClass};
 
 /// The full names of our tables.
 #[derive(Debug, Clone)]
@@ -130,14 +131,16 @@ pub fn read_columns(name: &QualifiedName) -> Statement {
 }
 
 /// The columns of the definition that an existing table lacks, by name.
-#[must_use]
-pub fn missing_columns(definition: &TableDefinition, existing: &Rows) -> Vec<&'static str> {
-    definition
-        .columns
-        .iter()
-        .map(|column| column.name)
-        .filter(|name| !existing.columns().iter().any(|column| column.eq_ignore_ascii_case(name)))
-        .collect()
+///
+/// # Errors
+/// `DatabricksUnreadable` when the answer to [`read_columns`] tells of no column at all.
+pub fn missing_columns(definition: &TableDefinition, existing: &Rows) -> Result<Vec<&'static str>, Failure> {
+    if existing.columns().is_empty() {
+        let message = format!("the reading of the columns brought no columns (statement {})", existing.statement_id());
+        return Err(Failure::new(FailureClass::DatabricksUnreadable, message));
+    }
+    let is_there = |name: &str| existing.columns().iter().any(|column| column.eq_ignore_ascii_case(name));
+    Ok(definition.columns.iter().map(|column| column.name).filter(|name| !is_there(name)).collect())
 }
 
 /// Adds columns that an older version lacks, nullable since its rows have no value for them.

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{RecentRows, Watermark};
+use super::{RecentRows, Resume, Watermark};
 use crate::dynamodb::{Item, StateTable, integer, number, string, text};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database, DatabaseId};
@@ -172,6 +172,15 @@ fn read(item: &Item, database: &Database, source: DataSourceId) -> Result<Waterm
     if synced_through.map(Timestamp::as_millisecond) != integer(item, "synced_through_ms") {
         return Err(unreadable("synced_through and synced_through_ms differ"));
     }
+    let resume = match item.get("resume") {
+        None if synced_through.is_none() => return Err(unreadable("it has neither synced_through nor resume")),
+        None => None,
+        Some(_) => {
+            let position = text(item, "resume").ok_or_else(|| unreadable("resume"))?;
+            Resume::parse(position).map_err(|failure| unreadable(&failure.to_string()))?;
+            Some(position.to_owned())
+        }
+    };
     let recent: RecentRows = match text(item, "recent_rows") {
         None => RecentRows::new(),
         Some(text) => serde_json::from_str(text).map_err(|error| unreadable("recent_rows").caused_by(error))?,
@@ -183,7 +192,7 @@ fn read(item: &Item, database: &Database, source: DataSourceId) -> Result<Waterm
             database_name: database.name.clone(),
             synced_through,
             last_edited_time: time("last_edited_time")?,
-            resume: text(item, "resume").map(str::to_owned),
+            resume,
             last_full_refresh_at: time("last_full_refresh_at")?,
             last_sweep_at: time("last_sweep_at")?,
             written_by: text(item, "truth_run_id").map(str::to_owned),

@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use tracing::warn;
 
+use crate::dynamodb;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database, DatabaseId, PageId};
 use crate::run::Run;
@@ -89,7 +90,8 @@ impl Watermarks {
             None => warnings.push("no cache is configured (WATERMARK_TABLE): each run starts the warehouse".to_owned()),
             Some(cache) => {
                 for source in sources {
-                    match cache.load(database, *source, run.clock.now()).await {
+                    match dynamodb::asked(&run.deadline, Box::pin(cache.load(database, *source, run.clock.now()))).await
+                    {
                         Ok(Some(watermark)) => {
                             cached.insert(*source, watermark);
                         }
@@ -98,8 +100,9 @@ impl Watermarks {
                             // What can't be read is no watermark: it goes, so that the next one can be put in its place.
                             is_cache_usable = failure.class() == FailureClass::StoredStateUnreadable
                                 && cache.remove(database.id, *source).await.is_ok();
-                            let warning =
-                                format!("the cache could not be used, the truth was read: {}", failure.describe());
+                            // Its advice is for a truth that can't be read; here nobody has to do anything.
+                            let reason = if is_cache_usable { failure.to_string() } else { failure.describe() };
+                            let warning = format!("the cache could not be used, the truth was read: {reason}");
                             warn!(warning, "watermark cache");
                             warnings.push(warning);
                             if !is_cache_usable {
@@ -140,16 +143,19 @@ impl Watermarks {
     pub async fn peek(
         &self,
         database: &Database,
-        is_cache_down: &mut bool,
+        down: &mut Option<String>,
         run: &Run,
     ) -> Result<Vec<WatermarkRow>, Failure> {
-        if let Some(cache) = self.cache.as_ref().filter(|_| !*is_cache_down) {
-            match cache.load_all(database).await {
+        if let Some(cache) = self.cache.as_ref().filter(|_| down.is_none()) {
+            match dynamodb::asked(&run.deadline, Box::pin(cache.load_all(database))).await {
                 Ok(rows) if !rows.is_empty() => return Ok(rows),
                 Ok(_) => {}
                 Err(failure) => {
-                    warn!(reason = failure.describe(), "the cache could not be read");
-                    *is_cache_down = failure.class() == FailureClass::DynamoDbUnavailable;
+                    let reason = failure.describe();
+                    warn!(reason, "the cache could not be read");
+                    if failure.class() == FailureClass::DynamoDbUnavailable {
+                        *down = Some(reason);
+                    }
                 }
             }
         }
@@ -238,7 +244,7 @@ impl Watermarks {
             }
             Ok::<_, Failure>(())
         };
-        if let Err(failure) = owed.await {
+        if let Err(failure) = dynamodb::told(&run.deadline, Box::pin(owed)).await {
             let warning =
                 format!("what was asked for was not begun and is forgotten, ask again: {}", failure.describe());
             warn!(warning, "watermark cache");
@@ -249,7 +255,7 @@ impl Watermarks {
     /// Moves the cache alone: a run that wrote nothing starts no warehouse. A failure is a warning.
     pub async fn store_in_cache(&self, watermark: &Watermark, run: &Run, warnings: &mut Vec<String>) {
         let Some(cache) = &self.cache else { return };
-        if let Err(failure) = cache.store(watermark, run).await {
+        if let Err(failure) = dynamodb::told(&run.deadline, Box::pin(cache.store(watermark, run))).await {
             let warning =
                 format!("the cache was not updated, the next run reads more than it must: {}", failure.describe());
             warn!(warning, "watermark cache");

@@ -26,6 +26,9 @@ pub struct Resume {
     /// How far that sweep has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swept: Option<Swept>,
+    /// That sweep is the end of a full refresh whose walk is done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_full_refresh: bool,
 }
 
 /// How far an unfinished sweep has come.
@@ -64,19 +67,25 @@ impl Resume {
     /// A position of this version.
     #[must_use]
     pub fn new(edited_since: Option<Timestamp>, started_at: Timestamp, stretches: Vec<Stretch>, sweep: bool) -> Self {
-        Self { version: VERSION, edited_since, started_at, stretches, sweep, swept: None }
+        Self { version: VERSION, edited_since, started_at, stretches, sweep, swept: None, ends_full_refresh: false }
     }
 
     /// A sweep alone, which has come as far as `swept` says.
     #[must_use]
-    pub fn of_sweep(started_at: Timestamp, swept: Option<Swept>) -> Self {
-        Self { swept, ..Self::new(None, started_at, Vec::new(), true) }
+    pub fn of_sweep(started_at: Timestamp, swept: Option<Swept>, ends_full_refresh: bool) -> Self {
+        Self { swept, ends_full_refresh, ..Self::new(None, started_at, Vec::new(), true) }
     }
 
     /// Whether nothing but a sweep is left to do.
     #[must_use]
     pub fn is_sweep_alone(&self) -> bool {
         self.sweep && self.stretches.is_empty()
+    }
+
+    /// Whether it belongs to a full refresh, whose walk or sweep is left.
+    #[must_use]
+    pub fn is_of_full_refresh(&self) -> bool {
+        self.ends_full_refresh || !self.stretches.is_empty() && self.edited_since.is_none()
     }
 
     /// Reads a stored position.

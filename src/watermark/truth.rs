@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+
 use super::Stored;
 use crate::databricks;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database, DatabaseId};
 use crate::run::Run;
 use crate::warehouse::{
@@ -66,9 +68,39 @@ impl Truth {
             Err(error) if error.is_stale_cache() => return Ok(Stored::CacheIsStale),
             answer => answer.map_err(Failure::from)?,
         };
-        // Without counts (CLOSED) the statement still succeeded, so the truth is at least as far.
-        let moved = rows.merge_counts().is_none_or(|counts| counts.inserted + counts.updated > 0);
-        Ok(if moved { Stored::Advanced } else { Stored::AlreadyFurther })
+        match rows.merge_counts() {
+            Some(counts) if counts.inserted + counts.updated > 0 => Ok(Stored::Advanced),
+            // Nothing was written, or nobody says: the truth is asked where it stands.
+            _ => self.confirm(row, rows.statement_id(), run).await,
+        }
+    }
+
+    /// Reads the row back after a statement that reported no row written.
+    async fn confirm(&self, row: &WatermarkRow, statement_id: &str, run: &Run) -> Result<Stored, Failure> {
+        let statement = watermarks_of(&self.tables, row.database_id);
+        let rows = self.databricks.execute(&statement, run).await.map_err(Failure::from)?;
+        let rows = read_watermarks(&rows, row.database_id, &row.database_name)?;
+        let stored = rows.into_iter().find(|stored| stored.data_source_id == row.data_source_id);
+        match stored {
+            Some(stored) if stored.written_by.as_deref() == Some(run.id.as_str()) && says_the_same(&stored, row) => {
+                Ok(Stored::Advanced)
+            }
+            Some(stored)
+                if stored.written_by.as_deref() != Some(run.id.as_str())
+                    && stored.synced_through >= row.synced_through =>
+            {
+                Ok(Stored::AlreadyFurther)
+            }
+            stored => {
+                let at = stored.and_then(|stored| stored.synced_through);
+                let message = format!(
+                    "statement {statement_id} succeeded, but the watermark of data source {} was not stored: the table has {}",
+                    row.data_source_id,
+                    at.map_or_else(|| "none".to_owned(), |at| at.to_string())
+                );
+                Err(Failure::new(FailureClass::ProofFailed, message))
+            }
+        }
     }
 
     /// Removes the row of a data source.
@@ -100,6 +132,18 @@ impl Truth {
         }
         Ok(())
     }
+}
+
+/// Whether a row read back is the one that was to be stored; times travel as milliseconds, and one that is unknown to the
+/// run leaves the stored one as it is.
+fn says_the_same(stored: &WatermarkRow, wanted: &WatermarkRow) -> bool {
+    let is_same = |stored: Option<Timestamp>, wanted: Option<Timestamp>| {
+        wanted.is_none() || stored.map(Timestamp::as_millisecond) == wanted.map(Timestamp::as_millisecond)
+    };
+    is_same(stored.synced_through, wanted.synced_through)
+        && is_same(stored.last_full_refresh_at, wanted.last_full_refresh_at)
+        && is_same(stored.last_sweep_at, wanted.last_sweep_at)
+        && stored.resume == wanted.resume
 }
 
 /// The rows a run has sent, each once with its latest version: what the proof must find.

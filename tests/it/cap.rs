@@ -156,6 +156,24 @@ fn a_minute_that_cannot_be_split_fails_with_its_own_class_and_advances_nothing()
 }
 
 #[test]
+fn a_minute_whose_rows_are_dated_into_the_future_is_told_apart_as_well() {
+    run_test(async {
+        let world = capped().build().await;
+        let rows = import(&world, 120, 0);
+        world.edit(|workspace| {
+            for (index, row) in rows.iter().enumerate() {
+                let days = [0, 1, 20][index % 3];
+                let edited = at("2026-11-22T12:00:00Z") + SignedDuration::from_hours(24 * days);
+                workspace.set_last_edited(row, edited).unwrap();
+            }
+        });
+        assert_eq!(world.sync().await.totals.pages_read, 120);
+        world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}
+
+#[test]
 fn the_cap_counts_within_an_incremental_window_as_well() {
     run_test(async {
         let world = capped().build().await;

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use notion_sync::failure::FailureClass;
 use notion_sync::local::faults::{Answer, Fault, Rule};
 use notion_sync::local::notion::{NewRow, RowEdit, Workspace};
+use serde_json::json;
 
 use crate::support::{World, at, run_test};
 use crate::sync::add_rows;
@@ -140,6 +141,48 @@ fn a_page_that_shrinks_in_the_middle_of_a_walk_costs_no_row() {
         );
         let report = world.sync().await;
         assert_eq!((report.totals.pages_read, report.totals.pages_inserted), (150, 150));
+        world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}
+
+/// A query's answer that says there is more behind `cursor` and shows nothing.
+fn nothing_and_more(cursor: &str) -> Fault {
+    Fault::Answer(Answer::json(200, &json!({"object": "list", "results": [], "next_cursor": cursor, "has_more": true})))
+}
+
+#[test]
+fn a_result_that_never_ends_fails_the_run_instead_of_being_read_for_ever() {
+    run_test(async {
+        let world = World::new().await;
+        add_rows(&world, 5);
+        // One empty page is none, and neither are a few.
+        for page in 0..5 {
+            world.notion_faults.add(Rule::new(nothing_and_more(&format!("c{page}"))).path("/query"));
+        }
+        world.notion_faults.add(
+            Rule::new(Fault::Answer(Answer::notion(
+                400,
+                "validation_error",
+                "The start_cursor provided is invalid: c4",
+            )))
+            .path("/query"),
+        );
+        world.sync().await;
+        world.assert_table_equals_notion().await;
+        let truth = world.truth().await;
+        world.advance(900);
+        world.notion_faults.add(Rule::new(nothing_and_more("round")).path("/query").times(2));
+        let message = world.sync_fails(FailureClass::WalkIncomplete).await;
+        assert!(message.contains("go round in a circle"), "{message}");
+        for page in 0..30 {
+            world.notion_faults.add(Rule::new(nothing_and_more(&format!("d{page}"))).path("/query"));
+        }
+        let message = world.sync_fails(FailureClass::WalkIncomplete).await;
+        assert!(message.contains("21 pages without a row"), "{message}");
+        world.notion_faults.clear_rules();
+        assert_eq!(world.truth().await, truth);
+        world.sync().await;
         world.assert_table_equals_notion().await;
         world.end().await;
     });

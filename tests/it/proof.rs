@@ -426,6 +426,33 @@ fn a_batch_that_is_told_to_wait_beyond_the_deadline_is_not_passed_by_a_later_one
 }
 
 #[test]
+fn success_reported_for_a_watermark_that_was_not_stored_fails_the_run_also_when_the_rows_were_not() {
+    run_test(async {
+        let world = World::new().await;
+        let rows = add_rows(&world, 3);
+        world.sync().await;
+        world.advance(900);
+        world.edit(|workspace| workspace.edit_row(&rows[0], RowEdit::new().title("Edited")).unwrap());
+        let truth = world.truth().await;
+        world.databricks.script(Script::once(PAGE_MERGE, Behaviour::NotApplied));
+        world.databricks.script(Script::once(WATERMARK_MERGE, Behaviour::NotApplied));
+        let message = world.sync_fails(FailureClass::ProofFailed).await;
+        assert!(message.contains("was not stored"), "{message}");
+        assert_eq!(world.truth().await, truth);
+        world.sync().await;
+        world.assert_table_equals_notion().await;
+        // Its result is lost, but it was applied: that is read back, and all is well.
+        world.advance(900);
+        world.edit(|workspace| workspace.edit_row(&rows[1], RowEdit::new().title("Edited, too")).unwrap());
+        world.databricks.script(Script::once(WATERMARK_MERGE, Behaviour::Closed));
+        let report = world.sync().await;
+        assert_eq!(world.truth().await, report.data_sources[0].watermark_after);
+        world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}
+
+#[test]
 fn a_row_deleted_from_the_table_by_another_hand_is_found_by_the_proof_of_the_run_that_sent_it() {
     run_test(async {
         let world = World::new().await;

@@ -40,6 +40,58 @@ async fn old_tables(world: &World, page_id: &str) {
 }
 
 #[test]
+fn columns_that_were_added_are_filled_in_rows_that_did_not_change() {
+    run_test(async {
+        let world = World::new().await;
+        add_rows(&world, 5);
+        world.sync().await;
+        let table = format!("`main`.`{}`.notion_raw_pages", world.schema);
+        let columns = ["last_edited_time", "created_time", "api_version", "ingested_at", "sync_run_id"];
+        let shown: Vec<String> = world
+            .databricks
+            .query(&format!("SELECT page_id FROM {table}"))
+            .await
+            .unwrap()
+            .into_iter()
+            .filter_map(|row| row[0].clone())
+            .collect();
+        assert_eq!(shown.len(), 5);
+        // As an upgrade leaves them: the same rows, in a table that takes NULLs.
+        for statement in [
+            format!("CREATE TABLE {table}_copy AS SELECT * FROM {table}"),
+            format!("DROP TABLE {table}"),
+            format!("CREATE TABLE {table} AS SELECT * FROM {table}_copy"),
+        ] {
+            world.databricks.query(&statement).await.unwrap();
+        }
+        for column in columns {
+            world.databricks.query(&format!("UPDATE {table} SET {column} = NULL WHERE true")).await.unwrap();
+            let report = world.full_refresh().await;
+            assert_eq!(report.totals.pages_updated, 5, "{column}");
+            let count = format!("SELECT count(*) FROM {table} WHERE {column} IS NULL");
+            assert_eq!(world.databricks.query(&count).await.unwrap()[0][0].as_deref(), Some("0"), "{column}");
+            world.assert_table_equals_notion().await;
+        }
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_table_that_lacks_columns_is_not_healthy() {
+    run_test(async {
+        let world = World::builder().build_without_tables().await;
+        old_tables(&world, "5d0e7c1a-4f3b-4c2d-9e8f-0a1b2c3d4e60").await;
+        let report = world.run(&Action::Health, Deadline::none()).await;
+        let error = report.error.expect("the tables are of an older version");
+        assert_eq!(error.class, FailureClass::TableMissing);
+        assert!(error.message.contains("payload_sha256") && error.message.contains("init-tables"), "{}", error.message);
+        assert_eq!(world.run(&Action::InitTables, Deadline::none()).await.outcome, Outcome::Complete);
+        assert_eq!(world.run(&Action::Health, Deadline::none()).await.outcome, Outcome::Complete);
+        world.end().await;
+    });
+}
+
+#[test]
 fn tables_of_an_older_version_get_their_columns_keep_their_rows_and_are_synced() {
     run_test(async {
         let world = World::builder().build_without_tables().await;

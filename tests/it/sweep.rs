@@ -251,6 +251,28 @@ fn a_database_that_lists_no_data_source_fails_the_sync() {
 }
 
 #[test]
+fn a_404_that_is_not_notions_own_marks_nothing() {
+    run_test(async {
+        let world = World::new().await;
+        let rows = add_rows(&world, 5);
+        world.sync().await;
+        world.edit(|workspace| workspace.delete_for_good(&rows[0]).unwrap());
+        let before = world.table().await;
+        for answer in [
+            Answer::new(404, "text/html", "<html><h1>404 Not Found</h1></html>"),
+            Answer::notion(404, "invalid_request_url", "Invalid request URL."),
+        ] {
+            world.notion_faults.add(Rule::new(Fault::Answer(answer)).path("/pages/"));
+            failed(world.try_sweep(false).await, FailureClass::SourceAccessLost);
+            assert_eq!(world.table().await, before);
+        }
+        world.sweep().await;
+        world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}
+
+#[test]
 fn a_sweep_that_runs_out_of_time_among_more_removals_than_may_be_marked_says_so() {
     run_test(async {
         let world = World::new().await;

@@ -24,7 +24,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("retry", &["progress", "rate_limit", "run"]),
     ("aws", &[]),
     ("secrets", &["aws", "failure", "placeholder"]),
-    ("dynamodb", &["aws", "failure", "ids"]),
+    ("dynamodb", &["aws", "deadline", "failure", "ids"]),
     ("lease", &["clock", "dynamodb", "failure", "ids"]),
     ("run_log", &["dynamodb", "failure", "ids", "report"]),
     ("notion", &["failure", "http", "ids", "rate_limit", "retry", "run", "secrets"]),
@@ -39,7 +39,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("clients", &["aws", "config", "databricks", "dynamodb", "failure", "notion", "secrets", "watermark"]),
     ("health", &["clients", "config", "databricks", "failure", "report", "run", "warehouse"]),
     ("init_tables", &["clients", "failure", "report", "run", "warehouse"]),
-    ("status", &["clients", "config", "failure", "ids", "lease", "report", "run", "run_log", "warehouse"]),
+    ("status", &["clients", "config", "dynamodb", "failure", "ids", "lease", "report", "run", "run_log", "warehouse"]),
     (
         "app",
         &[
@@ -48,6 +48,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "deadline",
+            "dynamodb",
             "failure",
             "health",
             "ids",

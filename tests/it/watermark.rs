@@ -401,6 +401,49 @@ fn a_killed_runs_lease_holds_until_it_expires_and_is_then_taken_over_and_release
 }
 
 #[test]
+fn a_damaged_lease_holds_nobody_back() {
+    run_test(async {
+        let (world, _) = synced().await;
+        let good = lease(&world, "somebody", world.now() + SignedDuration::from_secs(15));
+        let damages = [
+            ("lease_until_ms", json!({"S": "zz"})),
+            ("lease_until_ms", Value::Null),
+            ("lease_until_ms", json!({"N": "99999999999999"})),
+            ("lease_owner", Value::Null),
+        ];
+        for (attribute, value) in damages {
+            let mut damaged = good.clone();
+            match value {
+                Value::Null => drop(damaged.as_object_mut().unwrap().remove(attribute)),
+                value => damaged[attribute] = value,
+            }
+            put(&world, &damaged).await;
+            world.sync().await;
+            assert_eq!(lease_owner(&world).await, None, "{attribute}");
+        }
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_position_in_the_cache_that_cannot_be_read_is_no_cache() {
+    run_test(async {
+        for resume in [json!({"S": "xx"}), json!({"S": "{\"version\":99,\"stretches\":[]}"}), json!({"N": "5"})] {
+            let (world, rows) = synced().await;
+            let mut damaged = item(&world).await.unwrap();
+            damaged["resume"] = resume;
+            put(&world, &damaged).await;
+            title(&world, &rows[0], "Edited");
+            let report = world.sync().await;
+            assert_eq!(report.mode, Some(Mode::Incremental));
+            assert!(report.warnings.iter().any(|warning| warning.contains("the truth was read")), "{report:?}");
+            world.assert_table_equals_notion().await;
+            world.end().await;
+        }
+    });
+}
+
+#[test]
 fn a_run_that_lost_its_lease_goes_on_and_leaves_the_others_alone() {
     run_test(async {
         let (world, rows) = synced().await;

@@ -57,7 +57,7 @@ impl<'a> Classifier<'a> {
             |reason, in_trash| if is_live_in_table { Verdict::Removed(reason, in_trash) } else { Verdict::Nothing };
         let text = match engine.notion.page(difference.page_id, engine.run).await {
             Ok(text) => text,
-            Err(error) if error.is_not_found() => return Ok(removed(RemovalReason::Gone, false)),
+            Err(error) if error.is_object_not_found() => return Ok(removed(RemovalReason::Gone, false)),
             Err(error) => {
                 return Err(Stop::from(error).context(format!("page {}, nothing was marked", difference.page_id)));
             }
@@ -99,7 +99,11 @@ impl<'a> Classifier<'a> {
         let engine = self.engine;
         let is_removed = match engine.notion.data_source(source, engine.run).await {
             Ok(info) => info.in_trash,
-            Err(error) if error.is_not_found() => true,
+            Err(error) if error.is_object_not_found() => true,
+            Err(error) if error.is_forbidden() => {
+                let message = format!("data source {source} is not visible any more, nothing was marked: {error}");
+                return Err(Failure::new(FailureClass::SourceAccessLost, message).into());
+            }
             Err(error) => return Err(Stop::from(error).context(format!("data source {source}, nothing was marked"))),
         };
         self.vanished.insert(source, is_removed);

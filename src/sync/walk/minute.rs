@@ -49,8 +49,9 @@ impl MinuteSplit {
         (part.from.max(edited_since), part.to)
     }
 
-    pub(super) fn see(&mut self, rows: &[PageRow]) {
-        self.shown.extend(rows.iter().map(|row| floor_minute(row.last_edited_time)));
+    /// The present part has shown a row, whether or not an earlier query had shown it too.
+    pub(super) fn see(&mut self, row: &PageRow) {
+        self.shown.push(floor_minute(row.last_edited_time));
     }
 
     /// The present part was complete: on to the next; `false` = that was the last.
@@ -72,7 +73,10 @@ impl MinuteSplit {
         let middle = from
             .saturating_add(SignedDuration::from_secs(to.duration_since(from).as_secs() / 2))
             .map_or(from, floor_minute);
-        let cut = [median, middle].into_iter().find(|cut| *cut > from && *cut < to).ok_or(Unsplittable)?;
+        let within = [median, middle].into_iter().find(|cut| *cut > from && *cut < to);
+        // The last part has no end: Notion has rows whose edit time lies in the future, beyond all that it showed.
+        let beyond = (part.to.is_none() && to > from).then_some(to);
+        let cut = within.or(beyond).ok_or(Unsplittable)?;
         self.parts.push(Part { from: Some(cut), to: part.to });
         self.parts.push(Part { from: part.from, to: Some(cut) });
         self.shown.clear();
@@ -97,6 +101,20 @@ mod tests {
         assert!(split.next_part());
         assert_eq!(split.edited_bounds(None), (Some(at("2026-11-22T13:10:00Z")), None));
         assert!(!split.next_part());
+    }
+
+    #[test]
+    fn edit_times_of_the_future_are_told_from_those_of_now() {
+        let (now, later) = (at("2026-11-22T13:00:00Z"), at("2027-11-22T13:00:00Z"));
+        let mut split = MinuteSplit::new(now);
+        split.see_at(now);
+        split.cut(now).unwrap();
+        assert_eq!(split.edited_bounds(None), (None, Some(at("2026-11-22T13:01:00Z"))));
+        assert!(split.next_part());
+        split.see_at(later);
+        split.cut(now).unwrap();
+        assert_eq!(split.edited_bounds(None).0, Some(at("2026-11-22T13:01:00Z")));
+        assert_eq!(split.edited_bounds(None).1, Some(later));
     }
 
     #[test]
