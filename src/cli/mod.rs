@@ -84,16 +84,13 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
     let interruption = Interruption::default();
     let work = Box::pin(perform(&arguments, environment, &view, outputs, &interruption));
     let asked_to_end = async {
-        if asked_to_end().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        let Ok(mut signals) = Signals::listen() else { return std::future::pending().await };
+        signals.next().await;
         interruption.interrupt(INTERRUPTION_GRACE);
         (outputs.standard_error)(
             "interrupted; storing how far the run has come, 24 seconds at most. Interrupt again to end at once",
         );
-        if asked_to_end().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        signals.next().await;
     };
     tokio::select! {
         code = work => code,
@@ -106,18 +103,43 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
     }
 }
 
-/// Returns when somebody wants the process to end: Ctrl-C, or SIGTERM where that exists.
-async fn asked_to_end() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+/// What asks the process to end: Ctrl-C and SIGTERM. Listened to from one place all the time, so that none goes unheard.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminated.recv() => Ok(()),
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+}
+
+/// What asks the process to end: Ctrl-C.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
 }
 
 /// Does what the arguments ask for and prints the reports.

@@ -30,6 +30,9 @@ const STATEMENTS_PATH: &str = "/api/2.0/sql/statements";
 const LONGEST_SERVER_WAIT_SECONDS: u64 = 10;
 const SHORTEST_SERVER_WAIT_SECONDS: u64 = 5;
 
+/// Kept from that wait before a deadline: without the answer the statement's id is unknown, and nobody can cancel it.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
 /// Longest time a statement is waited for where no deadline ends the run before; a stopped warehouse needs minutes.
 const LONGEST_STATEMENT: Duration = Duration::from_secs(3600);
 
@@ -150,7 +153,7 @@ impl Client {
 
     /// First exchange: submit. Answers with a `statement_id`, or no statement of ours is known to run.
     async fn submit(&self, statement: &Statement, run: &Run) -> Result<StatementAnswer, DatabricksError> {
-        let wait_timeout = match run.deadline.left_for_work() {
+        let wait_timeout = match run.deadline.left_for_work().map(|left| left.saturating_sub(ANSWER_TIME)) {
             None => format!("{LONGEST_SERVER_WAIT_SECONDS}s"),
             Some(left) if left.as_secs() >= SHORTEST_SERVER_WAIT_SECONDS => {
                 format!("{}s", left.as_secs().min(LONGEST_SERVER_WAIT_SECONDS))
