@@ -26,7 +26,7 @@ pub struct SyncRequest {
     pub database: DatabaseName,
     /// Walk everything again, then sweep.
     pub full_refresh: bool,
-    /// Drop a stored position: what is unfinished starts over as what it was.
+    /// Drop a stored position; an unfinished full refresh starts over as one.
     pub restart: bool,
     /// Let the sweep that ends a full walk mark any share of the rows as removed.
     pub allow_removals: bool,

@@ -64,8 +64,8 @@ impl Outputs {
     }
 }
 
-/// Runs the command line; `arguments` begin with the program's name. On Ctrl-C it
-/// stores how far it has come and ends; on a second one it ends at once.
+/// Runs the command line; `arguments` begin with the program's name. On Ctrl-C it stores how
+/// far it has come and ends; on a second one it ends at once.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Variables, outputs: &Outputs) -> u8 {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,

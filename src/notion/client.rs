@@ -45,7 +45,11 @@ struct Exchange<'a> {
     can_shrink: bool,
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
+    fn get(path: String, query: &'a [(&'a str, &'a str)]) -> Self {
+        Self { method: Method::GET, path, query, body: None, can_shrink: false }
+    }
+
     fn name(&self) -> String {
         format!("{} /v1/{}", self.method, self.path)
     }
@@ -89,13 +93,7 @@ impl Client {
     /// # Errors
     /// [`NotionError`]; 404 when it does not exist or is not shared.
     pub async fn database(&self, id: DatabaseId, run: &Run) -> Result<DatabaseInfo, NotionError> {
-        let exchange = Exchange {
-            method: Method::GET,
-            path: format!("databases/{id}"),
-            query: &[],
-            body: None,
-            can_shrink: false,
-        };
+        let exchange = Exchange::get(format!("databases/{id}"), &[]);
         self.read(&exchange, run, |answer| {
             let info: DatabaseInfo = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
             Ok(DatabaseInfo { answered_at: answer.date, ..info })
@@ -116,8 +114,7 @@ impl Client {
     /// # Errors
     /// [`NotionError`]; 404 when it was deleted for good or is not shared.
     pub async fn page(&self, id: PageId, run: &Run) -> Result<Box<RawValue>, NotionError> {
-        let exchange =
-            Exchange { method: Method::GET, path: format!("pages/{id}"), query: &[], body: None, can_shrink: false };
+        let exchange = Exchange::get(format!("pages/{id}"), &[]);
         self.read(&exchange, run, |answer| {
             let text = without_request_id(std::str::from_utf8(&answer.body).map_err(|error| error.to_string())?)
                 .map_err(|error| error.to_string())?;
@@ -173,7 +170,7 @@ impl Client {
         let mut query = vec![("page_size", PROPERTY_PAGE_SIZE)];
         query.extend(cursor.map(|cursor| ("start_cursor", cursor)));
         let path = format!("pages/{page_id}/properties/{property_id}");
-        let exchange = Exchange { method: Method::GET, path, query: &query, body: None, can_shrink: false };
+        let exchange = Exchange::get(path, &query);
         self.read(&exchange, run, |answer| {
             #[derive(Deserialize)]
             struct Kind {
@@ -196,7 +193,7 @@ impl Client {
     }
 
     async fn get(&self, path: String, query: &[(&str, &str)], run: &Run) -> Result<Answer, NotionError> {
-        let exchange = Exchange { method: Method::GET, path, query, body: None, can_shrink: false };
+        let exchange = Exchange::get(path, query);
         self.read(&exchange, run, |answer| {
             Ok(Answer { body: answer.body.clone(), request_id: answer.request_id.clone(), date: answer.date })
         })
@@ -204,7 +201,7 @@ impl Client {
     }
 
     async fn get_as<T: serde::de::DeserializeOwned>(&self, path: String, run: &Run) -> Result<T, NotionError> {
-        let exchange = Exchange { method: Method::GET, path, query: &[], body: None, can_shrink: false };
+        let exchange = Exchange::get(path, &[]);
         self.read(&exchange, run, |answer| serde_json::from_slice(&answer.body).map_err(|error| error.to_string()))
             .await
     }

@@ -7,6 +7,7 @@ mod raw;
 mod truncation;
 mod wire;
 
+pub(crate) use crate::http::shown_request_id;
 pub use client::Client;
 pub use error::NotionError;
 pub use page::{PageError, PageRow, without_request_id};

@@ -42,8 +42,8 @@ impl Plan {
     }
 }
 
-/// Makes the plan. A stored position is gone on from whatever was asked, with two exceptions: after `restart` what was
-/// under way starts over, and a full refresh replaces the position of an incremental walk, all of whose rows it reads as well.
+/// Makes the plan. A stored position is gone on from whatever was asked, with two exceptions: `restart` drops it, and an
+/// unfinished full refresh starts over as one; a full refresh replaces the position of an incremental walk, all of whose rows it reads as well.
 ///
 /// # Errors
 /// `StoredStateUnreadable` when the stored position is not of this version.

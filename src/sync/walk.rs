@@ -19,7 +19,7 @@ use super::Stop;
 use crate::clock::floor_minute;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::DataSourceId;
-use crate::notion::{Client, NotionError, PageError, PageRow, Partition, Query, QueryPage};
+use crate::notion::{Client, NotionError, PageError, PageRow, Partition, Query, QueryPage, shown_request_id};
 use crate::run::Run;
 use crate::watermark::Stretch;
 
@@ -29,7 +29,7 @@ const MAX_CURSOR_RESTARTS: u32 = 5;
 /// The smallest page asked for when Notion's query backend is overloaded (facts/notion §2.7).
 const SMALLEST_PAGE_SIZE: u32 = 10;
 
-/// Pages without any row, one after the other, before the walk gives up; a single one was seen to come (facts/notion §2.4).
+/// Pages without any row, one after the other, before the walk gives up: a short page is no end (facts/notion §2.4).
 const MOST_EMPTY_PAGES: u32 = 20;
 
 /// One minute, the resolution of Notion's times.
@@ -177,7 +177,7 @@ impl<'a> Walker<'a> {
                     ));
                     continue;
                 }
-                Err(error) => return Err(self.unreadable(&error, page.request_id.as_deref()).into()),
+                Err(error) => return Err(self.unreadable(&error, &page.request_id).into()),
             };
             if let Some(split) = &mut self.split {
                 split.see(&row);
@@ -210,7 +210,7 @@ impl<'a> Walker<'a> {
         } else {
             return Ok(());
         };
-        let request_id = shown_request_id(page.request_id.as_deref());
+        let request_id = shown_request_id(&page.request_id);
         Err(Failure::new(FailureClass::WalkIncomplete, format!("{}: {what}{request_id}", self.described())))
     }
 
@@ -323,7 +323,7 @@ impl<'a> Walker<'a> {
         Stop::from(error).context(self.described())
     }
 
-    fn unreadable(&self, error: &PageError, request_id: Option<&str>) -> Failure {
+    fn unreadable(&self, error: &PageError, request_id: &Option<String>) -> Failure {
         let request_id = shown_request_id(request_id);
         Failure::new(FailureClass::PageUnreadable, format!("{}: {error}{request_id}", self.described()))
     }
@@ -342,11 +342,6 @@ impl<'a> Walker<'a> {
         );
         Failure::new(FailureClass::MinuteOverCap, message)
     }
-}
-
-/// The id that support asks for, as the end of a message.
-fn shown_request_id(request_id: Option<&str>) -> String {
-    request_id.map(|id| format!(" (request id {id})")).unwrap_or_default()
 }
 
 /// The minute after the one that `time` lies in.

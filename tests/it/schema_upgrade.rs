@@ -47,15 +47,6 @@ fn columns_that_were_added_are_filled_in_rows_that_did_not_change() {
         world.sync().await;
         let table = format!("`main`.`{}`.notion_raw_pages", world.schema);
         let columns = ["last_edited_time", "created_time", "api_version", "ingested_at", "sync_run_id"];
-        let shown: Vec<String> = world
-            .databricks
-            .query(&format!("SELECT page_id FROM {table}"))
-            .await
-            .unwrap()
-            .into_iter()
-            .filter_map(|row| row[0].clone())
-            .collect();
-        assert_eq!(shown.len(), 5);
         // As an upgrade leaves them: the same rows, in a table that takes NULLs.
         for statement in [
             format!("CREATE TABLE {table}_copy AS SELECT * FROM {table}"),
