@@ -17,8 +17,6 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 UV := .venv-uv/bin/uv
 CARGO := cargo
-# Crates of the local stack that must never be in the Lambda's dependency tree.
-LOCAL_STACK_CRATES := arrow|axum|spark-connect|tonic|prost
 
 .PHONY: help
 help: ## Show this list
@@ -29,26 +27,19 @@ setup: .venv/.ready .venv-aws/.ready ## Set up the Python parts of the local sta
 
 .PHONY: demo
 demo: setup ## Watch a sync happen on this machine: five databases, edits, removals, no cloud account
-	$(CARGO) build --locked --features local-stack --bins
+	$(CARGO) build --locked --workspace --bins
 	target/debug/notion-sync-local demo
 
 .PHONY: test
 test: setup ## Run all tests: unit, property and end to end on the local stack
-	$(CARGO) test --locked
+	$(CARGO) test --locked --workspace
 
 .PHONY: check
-check: setup check-lambda-tree ## Check format, lints, documentation and the Lambda's dependencies
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+check: setup ## Check format, lints and documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --bin notion-sync-lambda --bin notion-sync -- -D warnings
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --no-deps --document-private-items --features local-stack
-
-.PHONY: check-lambda-tree
-check-lambda-tree: # The Lambda is built without the local stack: nothing of it may be in its tree.
-	@tree=$$($(CARGO) tree --locked --edges normal --prefix none --format '{p}'); \
-	if grep -E '^($(LOCAL_STACK_CRATES))(-[a-z-]+)? v' <<<"$$tree"; then \
-		echo "The crates above belong to the local stack, but are in the Lambda's dependency tree: make them optional, behind the feature local-stack." >&2; exit 1; \
-	fi
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: bench
 bench: setup ## Measure the pipeline on synthetic pages, and a first sync of 25,000 rows on the local stack

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use notion_sync::action::{Action, SyncRequest};
 use notion_sync::app::{App, RunContext};
 use notion_sync::config::{Config, Variables};
-use notion_sync::deadline::Deadline;
 use notion_sync::ids::DatabaseName;
-use notion_sync::local::databricks::{DatabricksEndpoint, EndpointSettings, Engine};
-use notion_sync::local::loopback;
-use notion_sync::local::notion::{DEFAULT_TOKEN, NewRow, NotionEmulator, Settings, Span, Value};
-use notion_sync::local::tools::Tools;
-use notion_sync::progress::Progress;
+use notion_sync::run::deadline::Deadline;
+use notion_sync::run::progress::Progress;
+use notion_sync_local::databricks::{DatabricksEndpoint, EndpointSettings, Engine};
+use notion_sync_local::loopback;
+use notion_sync_local::notion::{DEFAULT_TOKEN, NewRow, NotionEmulator, Settings, Span, Value};
+use notion_sync_local::tools::Tools;
 use tokio::process::Command;
 
 const ROWS: u64 = 25_000;
@@ -115,7 +115,7 @@ fn fill(notion: &NotionEmulator) -> Result<(String, usize)> {
             let row = NewRow::titled(&format!("Project {number}")).set("Note", note).created(created).edited(created);
             workspace.add_row(&source_id, row)?;
         }
-        let shown = workspace.expected(&database_id, notion_sync::local::notion::SignedUrls::LeftOut)?;
+        let shown = workspace.expected(&database_id, notion_sync_local::notion::SignedUrls::LeftOut)?;
         Ok((database_id, shown.iter().map(|row| row.payload.len()).sum()))
     })
 }

@@ -37,8 +37,7 @@ test-stack: .venv-deploy/.ready .venv-aws/.ready ## Try the infrastructure alone
 
 .PHONY: test-deploy
 test-deploy: setup .venv-deploy/.ready ## Deploy the real thing to an AWS emulator and see rows arrive, a failure kept, a secret rotated
-	$(CARGO) build --locked --bin notion-sync-lambda --bin notion-sync
-	$(CARGO) build --locked --features local-stack --bin notion-sync-local
+	$(CARGO) build --locked --workspace --bins
 	cd infra/tests && ../../$(DEPLOY_PYTHON) -m unittest --verbose test_deploy test_rights
 
 .PHONY: deploy
@@ -108,7 +107,7 @@ qemu-arm64: ## Start the built arm64 artifact under emulation and let it answer 
 
 .PHONY: measure-memory
 measure-memory: setup .venv-deploy/.ready ## Measure a run's peak memory and processor time (after `make build ARCH=x86-64`)
-	$(CARGO) build --locked --features local-stack --bins
+	$(CARGO) build --locked --workspace --bins
 	$(DEPLOY_PYTHON) infra/tests/measure_memory.py
 
 # No path of this machine in the artifact: two builds of one commit are the same, wherever they are made.

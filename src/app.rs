@@ -7,21 +7,21 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::action::{Action, SweepRequest, SyncRequest};
+use crate::actions::health;
+use crate::actions::init_tables;
+use crate::actions::status;
+use crate::aws::lease::{Acquired, Lease};
+use crate::aws::run_log;
+use crate::aws::state_table;
 use crate::clients::Clients;
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::deadline::Deadline;
-use crate::dynamodb;
 use crate::failure::{Failure, FailureClass};
-use crate::health;
 use crate::ids::{Database, DatabaseName, RunId};
-use crate::init_tables;
-use crate::lease::{Acquired, Lease};
-use crate::progress::{Progress, ProgressEvent};
-use crate::report::{Outcome, Report};
+use crate::run::clock::Clock;
+use crate::run::deadline::Deadline;
+use crate::run::progress::{Progress, ProgressEvent};
+use crate::run::report::{Outcome, Report};
 use crate::run::{Meter, Run};
-use crate::run_log;
-use crate::status;
 use crate::sync::Engine;
 use crate::sync::engine::Wanted;
 
@@ -178,7 +178,9 @@ impl App {
         report: &mut Report,
     ) -> Result<Option<Lease>, Skipped> {
         let Some(table) = &clients.state_table else { return Ok(None) };
-        match dynamodb::asked(&run.deadline, Box::pin(Lease::acquire(table, database.id, &run.id, &self.clock))).await {
+        match state_table::asked(&run.deadline, Box::pin(Lease::acquire(table, database.id, &run.id, &self.clock)))
+            .await
+        {
             Ok(Acquired::Held(lease)) => Ok(Some(lease)),
             Ok(Acquired::TakenBy { run_id, until }) => {
                 let warning =

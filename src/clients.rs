@@ -1,12 +1,12 @@
 //! Everything that talks to the outside, built once per process and handed to whatever works.
 
 use crate::aws;
+use crate::aws::secrets::Secrets;
+use crate::aws::state_table::StateTable;
 use crate::config::Config;
 use crate::databricks;
-use crate::dynamodb::StateTable;
 use crate::failure::Failure;
 use crate::notion;
-use crate::secrets::Secrets;
 use crate::watermark::{Cache, Truth, Watermarks};
 
 /// The clients of one process.

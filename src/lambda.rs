@@ -9,15 +9,15 @@ use lambda_runtime::Diagnostic;
 use tracing::Instrument;
 
 use crate::app::{App, RunContext};
-use crate::clock::Clock;
 use crate::config::{Config, Variables};
-use crate::deadline::Deadline;
 use crate::event::{self, Request};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DatabaseName, RunId};
 use crate::metrics;
-use crate::progress::Progress;
-use crate::report::{ErrorReport, Outcome, Report};
+use crate::run::clock::Clock;
+use crate::run::deadline::Deadline;
+use crate::run::progress::Progress;
+use crate::run::report::{ErrorReport, Outcome, Report};
 
 /// Kept from the time that Lambda gives, so that the answer is on its way before it is over.
 const ANSWER_MARGIN: Duration = Duration::from_millis(200);

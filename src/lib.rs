@@ -6,38 +6,23 @@
 //! database stands and who works on it. `docs/ARCHITECTURE.md` has the map, the invariants and two walkthroughs.
 
 pub mod action;
+pub mod actions;
 pub mod app;
 pub mod aws;
 pub mod cli;
 mod clients;
-pub mod clock;
 pub mod config;
 pub mod databricks;
-pub mod deadline;
-pub mod dynamodb;
 pub mod event;
 pub mod failure;
-pub mod health;
 pub mod http;
 pub mod ids;
-pub mod init_tables;
 pub mod lambda;
-pub mod lease;
 pub mod metrics;
 pub mod notion;
 pub mod placeholder;
-pub mod progress;
-pub mod rate_limit;
-pub mod report;
-pub mod retry;
 pub mod run;
-pub mod run_log;
-pub mod secrets;
-pub mod status;
 pub mod sync;
 pub mod telemetry;
 pub mod warehouse;
 pub mod watermark;
-
-#[cfg(feature = "local-stack")]
-pub mod local;

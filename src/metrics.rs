@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use crate::report::{Outcome, Report};
+use crate::run::report::{Outcome, Report};
 
 /// The CloudWatch namespace.
 pub const NAMESPACE: &str = "NotionSync";
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::failure::{Failure, FailureClass};
     use crate::ids::{DataSourceId, DatabaseName, RunId};
-    use crate::report::{DataSourceReport, Mode, Totals};
+    use crate::run::report::{DataSourceReport, Mode, Totals};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

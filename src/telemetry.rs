@@ -18,7 +18,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use crate::clock::Clock;
+use crate::run::clock::Clock;
 
 /// Longest text of one field; what is longer is cut, so that a line stays far below CloudWatch's 1 MB.
 const LONGEST_FIELD_BYTES: usize = 16 * 1024;

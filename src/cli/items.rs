@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::render::{grouped, minute, new_table, right};
-use crate::report::Report;
+use crate::run::report::Report;
 
 /// Widest line of a cell that holds text for people.
 const CELL_WIDTH: usize = 90;

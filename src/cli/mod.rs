@@ -15,12 +15,12 @@ use clap::Parser;
 use self::arguments::{Arguments, OutputFormat};
 use self::progress::ProgressView;
 use crate::app::{App, RunContext};
-use crate::clock::Clock;
 use crate::config::{Config, Variables};
-use crate::deadline::{Deadline, Interruption};
 use crate::failure::{ExitCode, Failure};
 use crate::ids::RunId;
-use crate::report::{Outcome, Report};
+use crate::run::clock::Clock;
+use crate::run::deadline::{Deadline, Interruption};
+use crate::run::report::{Outcome, Report};
 use crate::telemetry::{self, Sink};
 
 /// Exit code after Ctrl-C (or SIGTERM): 128 + SIGINT, as shells count. What was merged stays; the next run goes on.

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::render::grouped;
 use crate::ids::DataSourceId;
-use crate::progress::{Progress, ProgressEvent};
+use crate::run::progress::{Progress, ProgressEvent};
 use crate::telemetry::Sink;
 
 /// Rows between two plain lines, so that a log of a long run stays short.

@@ -3,7 +3,7 @@
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 
 use super::items;
-use crate::report::{DataSourceReport, Mode, Outcome, Report, Totals};
+use crate::run::report::{DataSourceReport, Mode, Outcome, Report, Totals};
 
 /// One line below the header, nothing else: rows of many tables are narrow enough to follow.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));

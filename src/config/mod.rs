@@ -11,13 +11,13 @@ use secrecy::SecretString;
 
 use self::reader::Reader;
 pub use self::variables::Variables;
+use crate::aws::secrets::{CREDENTIAL_FORM, SecretsConfig, can_be_credential};
 use crate::aws::{AwsConfig, AwsCredentials};
 use crate::databricks::DatabricksConfig;
 use crate::failure::Failure;
+use crate::http::retry::RetryPolicy;
 use crate::ids::{Database, DatabaseId, DatabaseName};
 use crate::notion::NotionConfig;
-use crate::retry::RetryPolicy;
-use crate::secrets::{CREDENTIAL_FORM, SecretsConfig, can_be_credential};
 use crate::sync::SyncConfig;
 
 /// Longest time for one exchange with Notion, whose own limit is 60 s (facts/notion §4.4: at least 65 s).

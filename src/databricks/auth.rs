@@ -10,12 +10,12 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{DatabricksConfig, DatabricksError};
+use crate::aws::secrets::{CredentialSet, DatabricksCredential, Secrets};
 use crate::failure::Failure;
 use crate::http;
-use crate::rate_limit::RateLimiter;
-use crate::retry::{self, RetryPolicy, Stopped};
+use crate::http::rate_limit::RateLimiter;
+use crate::http::retry::{self, RetryPolicy, Stopped};
 use crate::run::Run;
-use crate::secrets::{CredentialSet, DatabricksCredential, Secrets};
 
 /// How long before its end a token counts as expired.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(40);

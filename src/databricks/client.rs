@@ -15,13 +15,13 @@ use tracing::{debug, warn};
 use super::auth::{Token, TokenEndpoint, Tokens};
 use super::statement::{Chunk, QueryTag, State, StatementAnswer, SubmitBody};
 use super::{DatabricksConfig, DatabricksError, Rows, Statement};
-use crate::deadline::Deadline;
+use crate::aws::secrets::Secrets;
 use crate::failure::Failure;
 use crate::http;
-use crate::rate_limit::RateLimiter;
-use crate::retry::{self, RetryPolicy, Stopped};
+use crate::http::rate_limit::RateLimiter;
+use crate::http::retry::{self, RetryPolicy, Stopped};
 use crate::run::Run;
-use crate::secrets::Secrets;
+use crate::run::deadline::Deadline;
 
 const STATEMENTS_PATH: &str = "/api/2.0/sql/statements";
 

@@ -18,8 +18,8 @@ use serde_json::Value;
 
 use super::statement::Status;
 use crate::failure::{Failure, FailureClass};
+use crate::http::retry::{Judged, Verdict};
 use crate::http::{self, BodyError, excerpt, retry_after, shown_request_id};
-use crate::retry::{Judged, Verdict};
 
 /// Marks our own `raise_error` when the rows parsed are not those sent.
 pub(crate) const ROW_COUNT_MARK: &str = "notion-sync: rows parsed differ from rows sent";

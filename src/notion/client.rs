@@ -13,13 +13,13 @@ use tracing::debug;
 
 use super::wire::{DataSourceInfo, DatabaseInfo, ListAnswer, PropertyItems, Query, QueryPage, RequestStatus};
 use super::{API_VERSION, NotionConfig, NotionError, without_request_id};
+use crate::aws::secrets::Secrets;
 use crate::failure::Failure;
 use crate::http;
+use crate::http::rate_limit::RateLimiter;
+use crate::http::retry::{self, RetryPolicy, Stopped};
 use crate::ids::{DataSourceId, DatabaseId, PageId};
-use crate::rate_limit::RateLimiter;
-use crate::retry::{self, RetryPolicy, Stopped};
 use crate::run::Run;
-use crate::secrets::Secrets;
 
 /// Items asked for per page of a property.
 const PROPERTY_PAGE_SIZE: &str = "100";

@@ -16,8 +16,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::failure::{Failure, FailureClass};
+use crate::http::retry::{Judged, Verdict};
 use crate::http::{BodyError, excerpt, one_line, retry_after, shown_request_id};
-use crate::retry::{Judged, Verdict};
 
 /// Why an exchange with Notion gave no usable answer.
 #[derive(Debug, thiserror::Error)]

@@ -8,13 +8,13 @@ use super::plan::plan;
 use super::source::SourceWalk;
 use super::sweep;
 use super::{Stop, SyncConfig};
-use crate::clock::Clock;
 use crate::databricks;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database};
 use crate::notion::{self, DataSourceRef, Partition};
-use crate::report::{Outcome, Report};
 use crate::run::Run;
+use crate::run::clock::Clock;
+use crate::run::report::{Outcome, Report};
 use crate::watermark::{Resume, Stretch, Watermark, Watermarks};
 
 /// How far this machine's clock may be ahead of Notion's before it is told.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::clock::floor_minute;
 use crate::failure::Failure;
 use crate::notion::Partition;
-use crate::report::{Mode, Window};
+use crate::run::clock::floor_minute;
+use crate::run::report::{Mode, Window};
 use crate::warehouse::WatermarkRow;
 use crate::watermark::{Resume, Stretch, Swept};
 

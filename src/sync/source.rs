@@ -14,8 +14,8 @@ use super::{Engine, Stop};
 use crate::databricks::MAX_BODY_BYTES;
 use crate::failure::FailureClass;
 use crate::notion::{DataSourceRef, Partition};
-use crate::progress::ProgressEvent;
-use crate::report::{DataSourceReport, Mode, Totals, Window};
+use crate::run::progress::ProgressEvent;
+use crate::run::report::{DataSourceReport, Mode, Totals, Window};
 use crate::warehouse::{EncodedRow, WatermarkRow};
 use crate::watermark::{RecentRows, Resume, Stored, Stretch, Watermark};
 

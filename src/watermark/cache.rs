@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{RecentRows, Resume, Watermark};
-use crate::dynamodb::{Item, StateTable, integer, number, string, text};
+use crate::aws::state_table::{Item, StateTable, integer, number, string, text};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database, DatabaseId};
 use crate::run::Run;

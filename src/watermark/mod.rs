@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use tracing::warn;
 
-use crate::dynamodb;
+use crate::aws::state_table;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database, DatabaseId, PageId};
 use crate::run::Run;
@@ -90,7 +90,8 @@ impl Watermarks {
             None => warnings.push("no cache is configured (WATERMARK_TABLE): each run starts the warehouse".to_owned()),
             Some(cache) => {
                 for source in sources {
-                    match dynamodb::asked(&run.deadline, Box::pin(cache.load(database, *source, run.clock.now()))).await
+                    match state_table::asked(&run.deadline, Box::pin(cache.load(database, *source, run.clock.now())))
+                        .await
                     {
                         Ok(Some(watermark)) => {
                             cached.insert(*source, watermark);
@@ -147,7 +148,7 @@ impl Watermarks {
         run: &Run,
     ) -> Result<Vec<WatermarkRow>, Failure> {
         if let Some(cache) = self.cache.as_ref().filter(|_| down.is_none()) {
-            match dynamodb::asked(&run.deadline, Box::pin(cache.load_all(database))).await {
+            match state_table::asked(&run.deadline, Box::pin(cache.load_all(database))).await {
                 Ok(rows) if !rows.is_empty() => return Ok(rows),
                 Ok(_) => {}
                 Err(failure) => {
@@ -244,7 +245,7 @@ impl Watermarks {
             }
             Ok::<_, Failure>(())
         };
-        if let Err(failure) = dynamodb::told(&run.deadline, Box::pin(owed)).await {
+        if let Err(failure) = state_table::told(&run.deadline, Box::pin(owed)).await {
             let warning =
                 format!("what was asked for was not begun and is forgotten, ask again: {}", failure.describe());
             warn!(warning, "watermark cache");
@@ -255,7 +256,7 @@ impl Watermarks {
     /// Moves the cache alone: a run that wrote nothing starts no warehouse. A failure is a warning.
     pub async fn store_in_cache(&self, watermark: &Watermark, run: &Run, warnings: &mut Vec<String>) {
         let Some(cache) = &self.cache else { return };
-        if let Err(failure) = dynamodb::told(&run.deadline, Box::pin(cache.store(watermark, run))).await {
+        if let Err(failure) = state_table::told(&run.deadline, Box::pin(cache.store(watermark, run))).await {
             let warning =
                 format!("the cache was not updated, the next run reads more than it must: {}", failure.describe());
             warn!(warning, "watermark cache");

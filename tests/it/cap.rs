@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use notion_sync::failure::FailureClass;
-use notion_sync::local::notion::{NewRow, RowEdit, TieOrder, Workspace};
+use notion_sync_local::notion::{NewRow, RowEdit, TieOrder, Workspace};
 
 use crate::support::{World, WorldBuilder, at, run_test};
 use crate::sync::add_rows;

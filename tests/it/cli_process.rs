@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use notion_sync::local::databricks::{Behaviour, Script};
-use notion_sync::local::faults::{Answer, Fault, NOTION_REQUEST_BLOCKED, Rule};
-use notion_sync::local::notion::RowEdit;
+use notion_sync_local::databricks::{Behaviour, Script};
+use notion_sync_local::faults::{Answer, Fault, NOTION_REQUEST_BLOCKED, Rule};
+use notion_sync_local::notion::RowEdit;
 use serde_json::{Value, json};
 
 use crate::support::process::{Ended, Running, notion_sync};
@@ -74,7 +74,7 @@ fn json_is_one_report_a_line_and_one_failed_database_does_not_stop_the_others() 
         let (risks, source) = world.add_database("Risks");
         world.edit(|workspace| {
             workspace.share_database(&hidden, false).unwrap();
-            let row = notion_sync::local::notion::NewRow::titled("A risk");
+            let row = notion_sync_local::notion::NewRow::titled("A risk");
             workspace.add_row(&source, row).unwrap();
         });
         let ended = notion_sync(&world.variables, &["sync", "--output", "json"]).await;

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use notion_sync::local::notion::NewRow;
+use notion_sync_local::notion::NewRow;
 use tokio::time::timeout;
 
 use crate::support::process::command_line;

@@ -2,8 +2,8 @@
 
 use jiff::SignedDuration;
 use notion_sync::failure::FailureClass;
-use notion_sync::local::faults::{Answer, Fault, Rule};
-use notion_sync::local::notion::{NewRow, RowEdit, Workspace};
+use notion_sync_local::faults::{Answer, Fault, Rule};
+use notion_sync_local::notion::{NewRow, RowEdit, Workspace};
 use serde_json::json;
 
 use crate::support::{World, at, run_test};
@@ -33,7 +33,7 @@ fn a_stretch_restarts_at_most_five_times_and_then_fails_and_advances_nothing() {
         let before = world.truth().await;
         world.advance(3_600);
         world.edit(|workspace| workspace.settings_mut().reject_next_cursors = 6);
-        let report = world.try_sync_within(notion_sync::deadline::Deadline::none(), true).await;
+        let report = world.try_sync_within(notion_sync::run::deadline::Deadline::none(), true).await;
         let message = crate::support::failed(report, FailureClass::CursorRejected);
         assert!(message.contains(&world.data_source_id), "{message}");
         assert_eq!(world.truth().await, before);
@@ -281,7 +281,7 @@ fn a_cursor_that_dies_within_a_property_is_read_again() {
             (0..130).map(|number| format!("5d0e7c1a-4f3b-4c2d-9e8f-0a1b2c3d{number:04x}")).collect();
         world.edit(|workspace| {
             let row = NewRow::titled("Epic")
-                .set("Tasks", notion_sync::local::notion::Value::relation(&related))
+                .set("Tasks", notion_sync_local::notion::Value::relation(&related))
                 .created(at("2026-01-01T00:00:00Z"));
             workspace.add_row(&world.data_source_id, row.edited(at("2026-01-01T00:00:00Z"))).unwrap();
         });

@@ -8,16 +8,16 @@
 use std::time::Duration;
 
 use notion_sync::failure::FailureClass;
-use notion_sync::local::faults::{Answer, Fault, FaultProxy, NOTION_REQUEST_BLOCKED, Rule};
-use notion_sync::local::notion::{NewRow, RowEdit, Value};
-use notion_sync::report::{Outcome, Report};
+use notion_sync::run::report::{Outcome, Report};
+use notion_sync_local::faults::{Answer, Fault, FaultProxy, NOTION_REQUEST_BLOCKED, Rule};
+use notion_sync_local::notion::{NewRow, RowEdit, Value};
 
 use crate::support::{World, at, run_test, run_test_within};
 
 /// How long a server that hangs is waited for here; `the_client_gives_up_on_a_server_that_hangs` waits for the client.
 const HANG: Duration = Duration::from_millis(100);
 
-/// How often a lease is renewed (src/lease.rs).
+/// How often a lease is renewed (src/aws/lease.rs).
 const RENEWAL_INTERVAL_MS: u64 = 5_000;
 
 /// One fault, in each of the three servers' words.

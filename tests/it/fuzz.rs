@@ -10,20 +10,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use notion_sync::clock::Clock;
+use notion_sync::aws::secrets::{Secrets, SecretsConfig};
 use notion_sync::config::{Config, Variables, vars};
 use notion_sync::databricks::{self, DatabricksConfig, Statement};
-use notion_sync::deadline::Deadline;
 use notion_sync::event;
 use notion_sync::failure::Failure;
+use notion_sync::http::retry::RetryPolicy;
 use notion_sync::ids::{DataSourceId, Database, DatabaseId, DatabaseName, PageId, RunId};
 use notion_sync::notion::{
     self, NotionConfig, PageRow, Partition, Query, truncated_properties, volatile_spans, without_request_id,
 };
-use notion_sync::progress::Progress;
-use notion_sync::retry::RetryPolicy;
+use notion_sync::run::clock::Clock;
+use notion_sync::run::deadline::Deadline;
+use notion_sync::run::progress::Progress;
 use notion_sync::run::{Meter, Run};
-use notion_sync::secrets::{Secrets, SecretsConfig};
 use notion_sync::sync::plan::plan;
 use notion_sync::sync::row::{fingerprint, row};
 use notion_sync::warehouse::{EncodedRow, WatermarkRow, read_comparison, read_watermarks};

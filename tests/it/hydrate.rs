@@ -1,8 +1,8 @@
 //! Values that a page shows cut at 25 are read in full; the page's own text stays as it is.
 
 use notion_sync::failure::FailureClass;
-use notion_sync::local::faults::{Answer, Fault, Rule};
-use notion_sync::local::notion::{MentionCount, NewRow, Person, RowEdit, Span, Value, Workspace};
+use notion_sync_local::faults::{Answer, Fault, Rule};
+use notion_sync_local::notion::{MentionCount, NewRow, Person, RowEdit, Span, Value, Workspace};
 
 use crate::support::{World, at, run_test};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use notion_sync::local::databricks::{Behaviour, Script};
-use notion_sync::local::faults::{Fault, Hold, Rule};
-use notion_sync::local::notion::RowEdit;
+use notion_sync_local::databricks::{Behaviour, Script};
+use notion_sync_local::faults::{Fault, Hold, Rule};
+use notion_sync_local::notion::RowEdit;
 use serde_json::{Value, json};
 
 use crate::support::runtime_api::{Event, LambdaProcess, lines};

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use notion_sync::deadline::Deadline;
 use notion_sync::failure::FailureClass;
-use notion_sync::local::databricks::{Behaviour, RowCounts, Script, StatementError};
-use notion_sync::local::faults::{Answer, Fault, Rule};
-use notion_sync::local::notion::{NewRow, RowEdit, Span, Value};
-use notion_sync::report::Outcome;
+use notion_sync::run::deadline::Deadline;
+use notion_sync::run::report::Outcome;
+use notion_sync_local::databricks::{Behaviour, RowCounts, Script, StatementError};
+use notion_sync_local::faults::{Answer, Fault, Rule};
+use notion_sync_local::notion::{NewRow, RowEdit, Span, Value};
 
 use crate::support::{World, at, failed, run_test};
 use crate::sync::add_rows;
@@ -457,7 +457,7 @@ fn a_row_deleted_from_the_table_by_another_hand_is_found_by_the_proof_of_the_run
     run_test(async {
         let world = World::new().await;
         add_rows(&world, 3);
-        let hold = notion_sync::local::faults::Hold::new();
+        let hold = notion_sync_local::faults::Hold::new();
         let held = Fault::HoldRequest(hold.clone());
         world.databricks_faults.add(Rule::new(held).method("POST").body(WATERMARK_MERGE));
         let (report, ()) = tokio::join!(world.try_sync(), async {

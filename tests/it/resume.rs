@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use notion_sync::action::{Action, SweepRequest, SyncRequest};
-use notion_sync::deadline::Deadline;
 use notion_sync::failure::FailureClass;
-use notion_sync::local::faults::{Answer, Fault, Rule};
-use notion_sync::local::notion::{NewRow, RowEdit};
-use notion_sync::report::{Mode, Outcome, Report};
+use notion_sync::run::deadline::Deadline;
+use notion_sync::run::report::{Mode, Outcome, Report};
+use notion_sync_local::faults::{Answer, Fault, Rule};
+use notion_sync_local::notion::{NewRow, RowEdit};
 use serde_json::json;
 
 use crate::support::{World, WorldBuilder, at, run_test};
@@ -310,7 +310,7 @@ fn waits_that_notion_asks_for_use_up_no_tries() {
     run_test(async {
         let world = World::new().await;
         add_rows(&world, 5);
-        for reason in notion_sync::local::faults::NOTION_RATE_LIMIT_REASONS {
+        for reason in notion_sync_local::faults::NOTION_RATE_LIMIT_REASONS {
             let limited = Answer::notion_rate_limited(reason, Some(0));
             world.notion_faults.add(Rule::new(Fault::Answer(limited)).path("/query").times(3));
         }
@@ -327,7 +327,7 @@ fn a_blocked_connection_is_never_asked_again() {
     run_test(async {
         let world = World::new().await;
         add_rows(&world, 5);
-        let blocked = Answer::notion_rate_limited(notion_sync::local::faults::NOTION_REQUEST_BLOCKED, Some(1));
+        let blocked = Answer::notion_rate_limited(notion_sync_local::faults::NOTION_REQUEST_BLOCKED, Some(1));
         world.notion_faults.add(Rule::new(Fault::Answer(blocked)).path("/query").always());
         world.sync_fails(FailureClass::NotionBlocked).await;
         let tries = world.notion_faults.exchanges().iter().filter(|exchange| exchange.path.contains("/query")).count();

@@ -1,8 +1,8 @@
 //! Credentials that change under a running process: read again after a refusal, without a restart or a failed run.
 
-use notion_sync::local::databricks::ServicePrincipal;
-use notion_sync::local::faults::{Fault, FaultProxy, Hold, Rule};
-use notion_sync::local::notion::{DEFAULT_TOKEN, RowEdit};
+use notion_sync_local::databricks::ServicePrincipal;
+use notion_sync_local::faults::{Fault, FaultProxy, Hold, Rule};
+use notion_sync_local::notion::{DEFAULT_TOKEN, RowEdit};
 use serde_json::{Value, json};
 
 use crate::support::runtime_api::LambdaProcess;

@@ -1,9 +1,9 @@
 //! Tables of an older version of this service are upgraded in place: columns are added, rows are kept, a sync works on them.
 
 use notion_sync::action::Action;
-use notion_sync::deadline::Deadline;
 use notion_sync::failure::FailureClass;
-use notion_sync::report::Outcome;
+use notion_sync::run::deadline::Deadline;
+use notion_sync::run::report::Outcome;
 
 use crate::support::{World, at, run_test};
 use crate::sync::add_rows;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use notion_sync::local::databricks::ServicePrincipal;
-use notion_sync::local::faults::{Answer, Fault, FaultProxy, Rule};
+use notion_sync_local::databricks::ServicePrincipal;
+use notion_sync_local::faults::{Answer, Fault, FaultProxy, Rule};
 use serde_json::json;
 
 use crate::support::process::notion_sync;

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use notion_sync::action::{Action, SweepRequest, SyncRequest};
-use notion_sync::deadline::Deadline;
 use notion_sync::failure::FailureClass;
-use notion_sync::local::faults::{Answer, Fault, FaultProxy, Hold, Rule};
-use notion_sync::local::notion::{Destination, IndexLag, NewRow, RowEdit, SignedUrls, Workspace};
-use notion_sync::report::{Outcome, Report};
+use notion_sync::run::deadline::Deadline;
+use notion_sync::run::report::{Outcome, Report};
+use notion_sync_local::faults::{Answer, Fault, FaultProxy, Hold, Rule};
+use notion_sync_local::notion::{Destination, IndexLag, NewRow, RowEdit, SignedUrls, Workspace};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

@@ -1,9 +1,9 @@
 //! A cache that is behind the truth without a sign of it, or that speaks of other tables: nothing it does not know is lost.
 
 use notion_sync::action::Action;
-use notion_sync::deadline::Deadline;
-use notion_sync::local::notion::RowEdit;
-use notion_sync::report::{Mode, Outcome, Report};
+use notion_sync::run::deadline::Deadline;
+use notion_sync::run::report::{Mode, Outcome, Report};
+use notion_sync_local::notion::RowEdit;
 use serde_json::{Value, json};
 
 use crate::resume::{Place, run_cut_at};

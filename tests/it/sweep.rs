@@ -1,11 +1,11 @@
 //! The sweep: what no query shows is found, asked for one by one, and marked with its reason; nothing is marked on a guess.
 
 use jiff::SignedDuration;
-use notion_sync::deadline::Deadline;
 use notion_sync::failure::FailureClass;
-use notion_sync::local::faults::{Answer, Fault, Rule};
-use notion_sync::local::notion::{Destination, NewRow, RowEdit};
-use notion_sync::report::{Mode, Outcome, Report};
+use notion_sync::run::deadline::Deadline;
+use notion_sync::run::report::{Mode, Outcome, Report};
+use notion_sync_local::faults::{Answer, Fault, Rule};
+use notion_sync_local::notion::{Destination, NewRow, RowEdit};
 
 use crate::support::{World, at, failed, run_test};
 use crate::sync::add_rows;
@@ -27,7 +27,7 @@ async fn two_sources(world: &World) -> (Vec<String>, String, Vec<String>) {
     (first, second, rows)
 }
 
-fn add(workspace: &mut notion_sync::local::notion::Workspace, source: &str, title: &str) -> String {
+fn add(workspace: &mut notion_sync_local::notion::Workspace, source: &str, title: &str) -> String {
     let created = at("2026-02-01T00:00:10Z");
     workspace.add_row(source, NewRow::titled(title).created(created).edited(created)).unwrap()
 }
@@ -489,7 +489,7 @@ fn rows_created_while_the_sweep_lists_are_not_lost_and_not_marked() {
         world.advance(3_600);
         let (source, moved) = (world.data_source_id.clone(), rows[3].clone());
         world.edit(|workspace| {
-            let change = move |workspace: &mut notion_sync::local::notion::Workspace| {
+            let change = move |workspace: &mut notion_sync_local::notion::Workspace| {
                 add(workspace, &source, "Came late");
                 // From the default partition into the archived one, between the two listings.
                 workspace.archive(&moved).unwrap();

@@ -1,8 +1,8 @@
 //! The main job: rows of a Notion database stand in the table, the watermark has moved, an idle run costs nothing.
 
 use notion_sync::failure::FailureClass;
-use notion_sync::local::notion::{File, NewRow, RowEdit, Value};
-use notion_sync::report::{Mode, Outcome};
+use notion_sync::run::report::{Mode, Outcome};
+use notion_sync_local::notion::{File, NewRow, RowEdit, Value};
 
 use crate::support::{World, at, run_test};
 
@@ -58,7 +58,7 @@ fn an_idle_run_asks_for_no_token() {
         add_rows(&world, 3);
         world.databricks.configure(|settings| {
             settings.tokens.clear();
-            settings.principals.push(notion_sync::local::databricks::ServicePrincipal {
+            settings.principals.push(notion_sync_local::databricks::ServicePrincipal {
                 client_id: "principal".to_owned(),
                 client_secret: "dose-secret".to_owned(),
                 expires_in_seconds: 3_600,
@@ -125,7 +125,7 @@ fn a_page_edited_twice_in_one_minute_is_not_lost() {
 fn a_page_that_the_index_shows_a_minute_late_is_not_lost() {
     run_test(async {
         let world = World::builder()
-            .notion(|settings| settings.index_lag = notion_sync::local::notion::IndexLag::Milliseconds(70_000))
+            .notion(|settings| settings.index_lag = notion_sync_local::notion::IndexLag::Milliseconds(70_000))
             .build()
             .await;
         let rows = add_rows(&world, 3);
@@ -201,7 +201,7 @@ fn the_answer_of_a_merge_lost_after_it_was_applied_leaves_each_row_once() {
         let world = World::new().await;
         add_rows(&world, 40);
         world.databricks_faults.add(
-            notion_sync::local::faults::Rule::new(notion_sync::local::faults::Fault::ResetAfter)
+            notion_sync_local::faults::Rule::new(notion_sync_local::faults::Fault::ResetAfter)
                 .method("POST")
                 .body("notion_raw_pages` AS t"),
         );
@@ -269,7 +269,7 @@ fn batches_follow_the_bytes_of_the_body() {
         let world = World::builder().variable("MERGE_BATCH_BYTES", "64KiB").build().await;
         world.edit(|workspace| {
             for index in 0..60 {
-                let note = Value::RichText(notion_sync::local::notion::Span::plain(&"text ".repeat(800)));
+                let note = Value::RichText(notion_sync_local::notion::Span::plain(&"text ".repeat(800)));
                 let created = at("2026-01-01T00:00:00Z") + jiff::SignedDuration::from_mins(index);
                 let row = NewRow::titled("Long").set("Note", note).created(created).edited(created);
                 workspace.add_row(&world.data_source_id, row).unwrap();
@@ -306,9 +306,9 @@ fn a_run_whose_lease_is_held_by_another_is_skipped() {
     run_test(async {
         let world = World::new().await;
         add_rows(&world, 5);
-        let hold = notion_sync::local::faults::Hold::new();
+        let hold = notion_sync_local::faults::Hold::new();
         world.databricks_faults.add(
-            notion_sync::local::faults::Rule::new(notion_sync::local::faults::Fault::HoldAnswer(hold.clone()))
+            notion_sync_local::faults::Rule::new(notion_sync_local::faults::Fault::HoldAnswer(hold.clone()))
                 .method("POST"),
         );
         let (first, second) = tokio::join!(world.try_sync(), async {
@@ -366,7 +366,7 @@ fn a_run_with_too_little_time_stores_its_position_in_mid_walk_and_the_next_ones_
         let world =
             World::builder().variable("BATCH_SIZE", "5").notion(|settings| settings.latency_ms = 500).build().await;
         let rows = add_rows(&world, 80);
-        let deadline = || notion_sync::deadline::Deadline::after(std::time::Duration::from_secs(12));
+        let deadline = || notion_sync::run::deadline::Deadline::after(std::time::Duration::from_secs(12));
         let mut positions = Vec::new();
         loop {
             assert!(positions.len() < 25, "each run gets on: {positions:?}");

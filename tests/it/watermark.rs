@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use notion_sync::failure::FailureClass;
-use notion_sync::local::faults::{Answer, Fault, Hold, Rule};
-use notion_sync::local::notion::{NewRow, RowEdit};
-use notion_sync::report::{Mode, Outcome};
+use notion_sync::run::report::{Mode, Outcome};
+use notion_sync_local::faults::{Answer, Fault, Hold, Rule};
+use notion_sync_local::notion::{NewRow, RowEdit};
 use serde_json::{Value, json};
 
 use crate::support::{World, at, run_test};
@@ -352,12 +352,14 @@ fn a_row_that_turns_back_within_its_minute_is_written_again_though_the_cache_mis
             world
                 .databricks_faults
                 .add(Rule::new(Fault::HoldRequest(hold.clone())).method("POST").body(WATERMARK_MERGE));
-            let (report, ()) =
-                tokio::join!(world.try_sync_within(notion_sync::deadline::Deadline::none(), full_refresh), async {
+            let (report, ()) = tokio::join!(
+                world.try_sync_within(notion_sync::run::deadline::Deadline::none(), full_refresh),
+                async {
                     hold.reached().await;
                     world.aws_faults.add(Rule::new(Fault::Answer(throttled)).body("recent_rows").always());
                     hold.release();
-                });
+                }
+            );
             assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.error);
             world.aws_faults.clear_rules();
             world.set_now("2026-11-22T13:02:50Z");

@@ -12,7 +12,7 @@ use super::super::{Engine, Stop};
 use crate::databricks::MAX_BODY_BYTES;
 use crate::ids::PageId;
 use crate::notion::{DataSourceRef, Partition};
-use crate::report::Report;
+use crate::run::report::Report;
 use crate::sync::batch::STATEMENT_OVERHEAD_BYTES;
 use crate::warehouse::{CreatedWindow, Difference, IdRange, ListedRow, Tables, compare_listing, read_comparison};
 use crate::watermark::Stretch;

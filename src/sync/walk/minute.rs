@@ -6,8 +6,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::next_minute;
-use crate::clock::floor_minute;
 use crate::notion::PageRow;
+use crate::run::clock::floor_minute;
 
 /// The parts of a minute that are still to read; the last of the stack comes next.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use std::hash::{Hash, Hasher};
 use jiff::{SignedDuration, Timestamp};
 
 use super::MINUTE;
-use crate::clock::floor_minute;
 use crate::ids::PageId;
 use crate::notion::PageRow;
+use crate::run::clock::floor_minute;
 
 /// What a row is to the walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jiff::Timestamp;
-use notion_sync::clock::Clock;
+use notion_sync::run::clock::Clock;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use notion_sync::local::aws::{AwsEmulator, AwsSettings};
-use notion_sync::local::databricks::Engine;
-use notion_sync::local::tools::Tools;
+use notion_sync_local::aws::{AwsEmulator, AwsSettings};
+use notion_sync_local::databricks::Engine;
+use notion_sync_local::tools::Tools;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use notion_sync::local::databricks::DatabricksEndpoint;
+use notion_sync_local::databricks::DatabricksEndpoint;
 
 /// One row of `notion_raw_pages`.
 #[derive(Debug, Clone, PartialEq, Eq)]

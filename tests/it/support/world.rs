@@ -8,18 +8,18 @@ use jiff::Timestamp;
 use notion_sync::action::{Action, SweepRequest, SyncRequest};
 use notion_sync::app::{App, RunContext};
 use notion_sync::aws::{AwsConfig, AwsCredentials};
-use notion_sync::clock::Clock;
 use notion_sync::config::{Config, Variables};
-use notion_sync::deadline::Deadline;
 use notion_sync::failure::FailureClass;
-use notion_sync::local::aws::{AwsEmulator, sdk_environment};
-use notion_sync::local::databricks::{DatabricksEndpoint, EndpointSettings};
-use notion_sync::local::faults::{FaultProxy, Hold};
-use notion_sync::local::loopback;
-use notion_sync::local::notion::{DEFAULT_TOKEN, NotionEmulator, Settings, SignedUrls, Workspace};
-use notion_sync::progress::Progress;
-use notion_sync::report::{Outcome, Report};
-use notion_sync::retry::RetryPolicy;
+use notion_sync::http::retry::RetryPolicy;
+use notion_sync::run::clock::Clock;
+use notion_sync::run::deadline::Deadline;
+use notion_sync::run::progress::Progress;
+use notion_sync::run::report::{Outcome, Report};
+use notion_sync_local::aws::{AwsEmulator, sdk_environment};
+use notion_sync_local::databricks::{DatabricksEndpoint, EndpointSettings};
+use notion_sync_local::faults::{FaultProxy, Hold};
+use notion_sync_local::loopback;
+use notion_sync_local::notion::{DEFAULT_TOKEN, NotionEmulator, Settings, SignedUrls, Workspace};
 
 use super::stack;
 use super::table::{self, TableRow};
@@ -270,7 +270,7 @@ pub(crate) fn failed(report: Report, class: FailureClass) -> String {
 
 /// A payload without what signed file URLs add: the query string and `expiry_time`.
 fn without_signatures(payload: &str) -> String {
-    notion_sync::local::verify::without_signatures(payload)
+    notion_sync_local::verify::without_signatures(payload)
 }
 
 impl WorldBuilder {

@@ -1,0 +1,164 @@
+//! The one builder of HTTP clients, and the one reader of bodies: both bounded.
+
+pub mod rate_limit;
+pub mod retry;
+
+use std::time::Duration;
+
+use reqwest::{Client, Response, redirect};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::failure::{Failure, FailureClass};
+
+/// Longest time to open a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest body read from either API. A query page of 100 ordinary rows is about 1 MiB.
+pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
+
+/// A client whose every exchange, body included, ends within `timeout`. Redirects are not followed: they could carry a
+/// credential to another host.
+///
+/// # Errors
+/// `Internal` when the TLS set-up of this machine can't be used.
+#[expect(clippy::disallowed_methods, reason = "the one place that builds clients")]
+pub fn client(timeout: Duration) -> Result<Client, Failure> {
+    Client::builder()
+        .user_agent(concat!("notion-sync/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(timeout)
+        .redirect(redirect::Policy::none())
+        .build()
+        .map_err(|error| Failure::new(FailureClass::Internal, "setting up the HTTP client").caused_by(error))
+}
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The connection broke, or what came was cut short.
+    #[error("the answer broke off")]
+    Transport(#[source] reqwest::Error),
+    /// The body is larger than [`MAX_BODY_BYTES`].
+    #[error("the answer is larger than {MAX_BODY_BYTES} bytes")]
+    TooLarge,
+}
+
+/// Reads a whole body, at most [`MAX_BODY_BYTES`].
+pub(crate) async fn read_body(mut response: Response) -> Result<Vec<u8>, BodyError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| BodyError::Transport(error.without_url()))? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(BodyError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The body of a refusal without the credential it was asked with: some gateways repeat what they refuse, and messages end
+/// up in logs and reports.
+pub(crate) fn without_credential(body: &[u8], credential: &SecretString) -> Vec<u8> {
+    const PUT_INSTEAD: &[u8] = b"[credential]";
+    let credential = credential.expose_secret().as_bytes();
+    let mut clean = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(byte) = rest.first() {
+        match rest.strip_prefix(credential) {
+            Some(after) if !credential.is_empty() => {
+                clean.extend_from_slice(PUT_INSTEAD);
+                rest = after;
+            }
+            _ => {
+                clean.push(*byte);
+                rest = &rest[1..];
+            }
+        }
+    }
+    clean
+}
+
+/// The id that support asks for, as the end of a message; nothing when the answer had none.
+pub(crate) fn shown_request_id(request_id: &Option<String>) -> String {
+    request_id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default()
+}
+
+/// The wait that a `Retry-After` header asks for: whole seconds, or an HTTP date relative to `Date`.
+pub(crate) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    // Not whole, as some gateways have it.
+    if let Some(wait) = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+        return Some(wait);
+    }
+    let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let from = date(headers)?;
+    Some(Duration::try_from(until.duration_since(from)).unwrap_or(Duration::ZERO))
+}
+
+/// The server's time when it answered, as its `Date` header has it; whole seconds.
+pub(crate) fn date(headers: &reqwest::header::HeaderMap) -> Option<jiff::Timestamp> {
+    let date = headers.get(reqwest::header::DATE)?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp())
+}
+
+/// A server's text as one line that is safe to show: cut, and without control characters.
+pub(crate) fn one_line(text: &str) -> String {
+    const SHOWN_CHARACTERS: usize = 600;
+    line_of(text, SHOWN_CHARACTERS)
+}
+
+fn line_of(text: &str, shown_characters: usize) -> String {
+    // Far more than is shown, since spaces and control characters drop out; a text may be as long as a body.
+    let start: String = text.chars().take(4 * shown_characters).collect();
+    let is_seam = |character: char| character.is_whitespace() || character.is_control();
+    let words: Vec<&str> = start.split(is_seam).filter(|word| !word.is_empty()).collect();
+    words.join(" ").chars().take(shown_characters).collect()
+}
+
+/// The start of a body that is no API answer (a gateway's HTML page), safe to show: one line, cut.
+pub(crate) fn excerpt(body: &[u8]) -> String {
+    const SHOWN_CHARACTERS: usize = 160;
+    let text = String::from_utf8_lossy(&body[..body.len().min(16 * SHOWN_CHARACTERS)]);
+    let line = line_of(&text, SHOWN_CHARACTERS);
+    if line.is_empty() { "an empty body".to_owned() } else { format!("{line:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(retry_after(&headers), None);
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("49"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(49)));
+        for (text, wait) in [("5.5", Some(Duration::from_millis(5_500))), ("-1", None), ("nan", None), ("1e300", None)]
+        {
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            assert_eq!(retry_after(&headers), wait, "{text}");
+        }
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("Sun, 22 Nov 2026 13:00:30 GMT"));
+        headers.insert(DATE, HeaderValue::from_static("Sun, 22 Nov 2026 13:00:00 GMT"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn an_html_page_is_shown_as_one_short_line() {
+        assert_eq!(excerpt(b"<html>\n  <h1>502</h1>\n"), "\"<html> <h1>502</h1>\"");
+        assert_eq!(excerpt(b""), "an empty body");
+    }
+
+    #[test]
+    fn a_credential_is_cut_out_wherever_it_stands() {
+        let cut = |body: &str, credential: &str| {
+            String::from_utf8(without_credential(body.as_bytes(), &SecretString::from(credential))).unwrap()
+        };
+        assert_eq!(cut("ntn_1 and antn_1ntn_", "ntn_1"), "[credential] and a[credential]ntn_");
+        assert_eq!(cut("as it is", ""), "as it is");
+        assert_eq!(cut("", "ntn_1"), "");
+    }
+}

@@ -1,0 +1,350 @@
+//! The walker: every row of one stretch of a data source, page by page, with the position that is safe to go on from.
+//!
+//! Sorted by `created_time`, which never changes, so rows don't shift under the cursor. A stretch is complete only when the
+//! last page says `has_more: false` and no page said `incomplete`; past the cap it goes on by `created_time`, and a minute
+//! that holds more than the cap is split by `last_edited_time`. Cursors live as long as one query and are never stored; one
+//! that leads nowhere ends the walk with a failure. The server's order is checked, not trusted.
+
+mod minute;
+mod order;
+
+use std::collections::HashSet;
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::{debug, info, warn};
+
+use self::minute::MinuteSplit;
+use self::order::Order;
+use super::Stop;
+use crate::failure::{Failure, FailureClass};
+use crate::ids::DataSourceId;
+use crate::notion::{Client, NotionError, PageError, PageRow, Partition, Query, QueryPage, shown_request_id};
+use crate::run::Run;
+use crate::run::clock::floor_minute;
+use crate::watermark::Stretch;
+
+/// How often one stretch starts again because its cursor was rejected.
+const MAX_CURSOR_RESTARTS: u32 = 5;
+
+/// The smallest page asked for when Notion's query backend is overloaded (facts/notion §2.7).
+const SMALLEST_PAGE_SIZE: u32 = 10;
+
+/// Pages without any row, one after the other, before the walk gives up: a short page is no end (facts/notion §2.4).
+const MOST_EMPTY_PAGES: u32 = 20;
+
+/// One minute, the resolution of Notion's times.
+const MINUTE: SignedDuration = SignedDuration::from_secs(60);
+
+/// One page of a stretch.
+#[derive(Debug)]
+pub struct WalkedPage {
+    /// The rows; a row read before with the very same text is left out.
+    pub rows: Vec<PageRow>,
+    /// How many of the rows were not seen before in this stretch.
+    pub new_rows: usize,
+    /// All rows created before this minute have been yielded; `None` = from the start.
+    pub position: Option<Timestamp>,
+}
+
+/// Walks one stretch.
+#[derive(Debug)]
+pub struct Walker<'a> {
+    notion: &'a Client,
+    data_source_id: DataSourceId,
+    stretch: Stretch,
+    edited_since: Option<Timestamp>,
+    title_only: bool,
+    page_size: u32,
+    /// The present query begins at this minute.
+    created_from: Option<Timestamp>,
+    /// Cursor of the present query's next page.
+    cursor: Option<String>,
+    /// Every cursor the present query gave: one that comes again leads round in a circle.
+    cursors: HashSet<String>,
+    empty_pages: u32,
+    /// A page of the present query said that the result is cut.
+    is_capped: bool,
+    /// What it said, where that is not the cap.
+    odd_status: Option<String>,
+    /// Set while one minute is read in parts.
+    split: Option<MinuteSplit>,
+    order: Order,
+    cursor_restarts: u32,
+    is_done: bool,
+    warnings: Vec<String>,
+}
+
+impl<'a> Walker<'a> {
+    /// A walker at the start of `stretch`.
+    #[must_use]
+    pub fn new(
+        notion: &'a Client,
+        data_source_id: DataSourceId,
+        stretch: Stretch,
+        edited_since: Option<Timestamp>,
+        title_only: bool,
+    ) -> Self {
+        Self {
+            notion,
+            data_source_id,
+            created_from: stretch.created_from,
+            order: Order::new(stretch.created_from),
+            stretch,
+            edited_since,
+            title_only,
+            page_size: notion.page_size(),
+            cursor: None,
+            cursors: HashSet::new(),
+            empty_pages: 0,
+            is_capped: false,
+            odd_status: None,
+            split: None,
+            cursor_restarts: 0,
+            is_done: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The partition being walked.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        self.stretch.partition
+    }
+
+    /// What an operator should know, told once.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// The next page; `None` = the stretch is complete.
+    ///
+    /// # Errors
+    /// The deadline, or a failure: a row that can't be read, a cursor rejected too often, a minute over the cap, or what
+    /// Notion failed with.
+    pub async fn next_page(&mut self, run: &Run) -> Result<Option<WalkedPage>, Stop> {
+        while !self.is_done {
+            let query = self.query();
+            let page = match self.notion.query(self.data_source_id, &query, self.cursor.as_deref(), run).await {
+                Ok(page) => page,
+                Err(error) if error.is_rejected_cursor() && self.cursor.is_some() => {
+                    self.restart_after_rejected_cursor(&error)?;
+                    continue;
+                }
+                Err(error) if error.is_overload() && self.can_shrink() => {
+                    self.shrink_page(&error);
+                    continue;
+                }
+                Err(error) => return Err(self.failed(error)),
+            };
+            return self.take_page(page, run).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn query(&self) -> Query {
+        let (edited_since, edited_before) = match &self.split {
+            Some(split) => split.edited_bounds(self.edited_since),
+            None => (self.edited_since, None),
+        };
+        let minute_end = self.split.as_ref().map(MinuteSplit::end);
+        Query {
+            partition: self.stretch.partition,
+            edited_since,
+            edited_before,
+            created_from: self.created_from,
+            created_before: match (minute_end, self.stretch.created_to) {
+                (Some(end), Some(to)) => Some(end.min(to)),
+                (end, to) => end.or(to),
+            },
+            page_size: self.page_size,
+            can_shrink: self.can_shrink(),
+            title_only: self.title_only,
+        }
+    }
+
+    fn take_page(&mut self, page: QueryPage, run: &Run) -> Result<WalkedPage, Stop> {
+        self.check_progress(&page)?;
+        self.is_capped |= page.is_incomplete;
+        self.odd_status = page.odd_status.or_else(|| self.odd_status.take());
+        let mut rows = Vec::with_capacity(page.rows.len());
+        let mut new_rows = 0;
+        for text in page.rows {
+            let row = match PageRow::read(text) {
+                Ok(row) => row,
+                Err(PageError::NotAPage { object, id }) if object == "data_source" => {
+                    self.warnings.push(format!(
+                        "a wiki's data source ({id}) stood among the rows; it is no page and was left out"
+                    ));
+                    continue;
+                }
+                Err(error) => return Err(self.unreadable(&error, &page.request_id).into()),
+            };
+            if let Some(split) = &mut self.split {
+                split.see(&row);
+            }
+            let seen = self.order.see(&row);
+            new_rows += usize::from(seen == order::Seen::New);
+            if seen != order::Seen::Same {
+                rows.push(row);
+            }
+        }
+        self.cursor = page.next_cursor;
+        if self.cursor.is_none() {
+            self.end_query(run)?;
+        } else if self.is_capped && self.split.is_some() {
+            // A part that is cut is split again at once; what it showed so far has been yielded.
+            self.end_query(run)?;
+        }
+        self.order.forget_before(self.position());
+        Ok(WalkedPage { rows, new_rows, position: self.position() })
+    }
+
+    /// Whether the page leads on: `has_more` without end would be read without end.
+    fn check_progress(&mut self, page: &QueryPage) -> Result<(), Failure> {
+        let Some(cursor) = &page.next_cursor else { return Ok(()) };
+        self.empty_pages = if page.rows.is_empty() { self.empty_pages + 1 } else { 0 };
+        let what = if !self.cursors.insert(cursor.clone()) {
+            "Notion gave a cursor again that it had given before, so its pages go round in a circle".to_owned()
+        } else if self.empty_pages > MOST_EMPTY_PAGES {
+            format!("Notion gave {} pages without a row, and each says that there are more", self.empty_pages)
+        } else {
+            return Ok(());
+        };
+        let request_id = shown_request_id(&page.request_id);
+        Err(Failure::new(FailureClass::WalkIncomplete, format!("{}: {what}{request_id}", self.described())))
+    }
+
+    /// The present query has shown all it shows: go on behind the cap, with the next part, or end.
+    fn end_query(&mut self, run: &Run) -> Result<(), Failure> {
+        let was_capped = std::mem::take(&mut self.is_capped);
+        self.begin_query();
+        let safe = self.order.safe_position();
+        self.order.begin_query();
+        if let Some(split) = &mut self.split {
+            let minute = split.minute();
+            if was_capped {
+                return split.cut(run.clock.now()).map_err(|_| self.minute_over_cap(minute));
+            }
+            if split.next_part() {
+                return Ok(());
+            }
+            let next = split.end();
+            self.split = None;
+            self.created_from = Some(next);
+            self.is_done = self.stretch.created_to.is_some_and(|to| next >= to);
+            return Ok(());
+        }
+        if !was_capped {
+            self.is_done = true;
+            return Ok(());
+        }
+        let Some(safe) = safe else {
+            let message = format!("{} was cut by Notion although it showed no row", self.described());
+            return Err(Failure::new(FailureClass::WalkIncomplete, message));
+        };
+        if self.created_from.is_none_or(|from| safe > from) {
+            info!(data_source = %self.data_source_id, created_from = %safe, "the result was cut; going on by created_time");
+            self.created_from = Some(safe);
+            self.cursor_restarts = 0;
+        } else {
+            let minute = self.created_from.unwrap_or(safe);
+            info!(data_source = %self.data_source_id, %minute, "one minute fills the whole result; reading it in parts");
+            self.split = Some(MinuteSplit::new(minute));
+        }
+        Ok(())
+    }
+
+    /// All rows created before it have been yielded.
+    fn position(&self) -> Option<Timestamp> {
+        if self.split.is_some() {
+            return self.created_from;
+        }
+        match (self.order.safe_position(), self.created_from) {
+            (Some(safe), Some(from)) => Some(safe.max(from)),
+            (safe, from) => safe.or(from),
+        }
+    }
+
+    fn restart_after_rejected_cursor(&mut self, error: &NotionError) -> Result<(), Failure> {
+        self.cursor_restarts += 1;
+        if self.cursor_restarts > MAX_CURSOR_RESTARTS {
+            let message =
+                format!("{}: its cursor was rejected {} times, last: {error}", self.described(), self.cursor_restarts);
+            return Err(Failure::new(FailureClass::CursorRejected, message));
+        }
+        debug!(data_source = %self.data_source_id, restarts = self.cursor_restarts, "cursor rejected; restarting the stretch");
+        self.restart();
+        Ok(())
+    }
+
+    fn can_shrink(&self) -> bool {
+        self.page_size > SMALLEST_PAGE_SIZE
+    }
+
+    /// A page size must not change under a cursor, so the stretch starts again with the smaller one.
+    fn shrink_page(&mut self, error: &NotionError) {
+        self.page_size = (self.page_size / 2).max(SMALLEST_PAGE_SIZE);
+        let warning = format!("{}: asking for {} rows a page after: {error}", self.described(), self.page_size);
+        warn!(warning, "the walk goes on");
+        self.warnings.push(warning);
+        self.restart();
+    }
+
+    fn restart(&mut self) {
+        if self.split.is_none() {
+            self.created_from = self.position();
+        }
+        self.is_capped = false;
+        self.begin_query();
+        self.order.begin_query();
+    }
+
+    /// The next page is the first of a query.
+    fn begin_query(&mut self) {
+        self.cursor = None;
+        self.cursors.clear();
+        self.empty_pages = 0;
+    }
+
+    fn described(&self) -> String {
+        let partition = match self.stretch.partition {
+            Partition::Default => "the walk",
+            Partition::Archived => "the walk of the archived rows",
+        };
+        format!("{partition} of data source {}", self.data_source_id)
+    }
+
+    fn failed(&self, error: NotionError) -> Stop {
+        if error.is_not_found() || error.is_forbidden() {
+            let message =
+                format!("data source {} is not visible any more, nothing was marked: {error}", self.data_source_id);
+            return Failure::new(FailureClass::SourceAccessLost, message).into();
+        }
+        Stop::from(error).context(self.described())
+    }
+
+    fn unreadable(&self, error: &PageError, request_id: &Option<String>) -> Failure {
+        let request_id = shown_request_id(request_id);
+        Failure::new(FailureClass::PageUnreadable, format!("{}: {error}{request_id}", self.described()))
+    }
+
+    fn minute_over_cap(&self, minute: Timestamp) -> Failure {
+        if let Some(status) = &self.odd_status {
+            let message = format!(
+                "{}: Notion calls its answers cut ({status}), also for the minute {minute} alone",
+                self.described()
+            );
+            return Failure::new(FailureClass::WalkIncomplete, message);
+        }
+        let message = format!(
+            "{}: more rows than Notion shows were created in the minute {minute} and last edited in one minute",
+            self.described()
+        );
+        Failure::new(FailureClass::MinuteOverCap, message)
+    }
+}
+
+/// The minute after the one that `time` lies in.
+fn next_minute(time: Timestamp) -> Timestamp {
+    floor_minute(time).saturating_add(MINUTE).unwrap_or(time)
+}
