@@ -11,8 +11,11 @@ use notion_sync::failure::{ExitCode, FailureClass};
 use notion_sync::ids::{Database, DatabaseId, DatabaseName};
 use notion_sync::metrics;
 
+use crate::support::{World, run_test};
+use crate::sync::add_rows;
 use crate::tidy::{project_files, read};
 
+const DATA: &str = "docs/DATA.md";
 const OPERATIONS: &str = "docs/OPERATIONS.md";
 const ARCHITECTURE: &str = "docs/ARCHITECTURE.md";
 
@@ -143,6 +146,41 @@ fn every_link_to_a_file_leads_somewhere() {
         }
     }
     assert!(links > 10, "the documents link to each other: {links}");
+}
+
+/// The queries of a document; those that only Databricks can run are in blocks marked `sql databricks`.
+fn queries(document: &str) -> Vec<String> {
+    let text = read(document);
+    let blocks = text.split("```sql\n").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap().trim().trim_end_matches(';').to_owned()).collect()
+}
+
+#[test]
+fn every_query_of_the_documents_runs_and_finds_what_it_should() {
+    run_test(async {
+        let world = World::new().await;
+        let rows = add_rows(&world, 3);
+        world.sync().await;
+        world.edit(|workspace| workspace.trash(&rows[2]).unwrap());
+        world.sweep().await;
+        let found = async |document: &str| {
+            let mut counts = Vec::new();
+            for query in queries(document) {
+                let query = query.replace("main.bronze.", &format!("main.{}.", world.schema));
+                let rows = world.databricks.query(&query).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+                if query.contains("AS name") {
+                    let names: BTreeSet<String> = rows.iter().flatten().flatten().cloned().collect();
+                    assert!(names.contains("Project 0") && names.contains("Project 1"), "{query}: {rows:?}");
+                }
+                counts.push(rows.len());
+            }
+            counts
+        };
+        assert_eq!(found("README.md").await, [2], "two live rows");
+        // Live rows by name and by id, relations, the removed row, all changes, one database, no duplicate.
+        assert_eq!(found(DATA).await, [2, 2, 0, 1, 3, 1, 0]);
+        world.end().await;
+    });
 }
 
 /// A document without fenced code, where brackets mean something else.
