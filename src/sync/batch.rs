@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_cut_within_a_result_page_justifies_only_the_page_before() {
+    fn a_batch_cut_within_a_page_justifies_only_the_page_before() {
         let mut batcher = Batcher::new(STATEMENT_OVERHEAD_BYTES + 250, rest(0));
         assert!(batcher.push(row(1, 1, 100)).is_none());
         batcher.reached(rest(1));

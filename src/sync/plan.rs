@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_full_refresh_continues_with_its_own_start_whoever_asks() {
+    fn an_unfinished_full_refresh_goes_on_with_its_own_start_whoever_asks() {
         let rest =
             vec![Stretch { created_from: Some(minute("2024-01-01T00:00:00Z")), ..Stretch::whole(Partition::Default) }];
         let position = Position::of_walk(Scope::Everything, at("2026-11-22T12:00:30Z"), rest.clone());
@@ -266,7 +266,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_target_is_never_past_the_start_less_the_margin(now in 0i64..4_000_000_000, margin in 0u64..100_000) {
+        fn a_target_is_a_whole_minute_never_past_the_settled_start(now in 0i64..4_000_000_000, margin in 0u64..100_000) {
             let now = Timestamp::from_second(now).unwrap();
             let plan = plan(&stored(None, None), WalkRequest::Incremental, now, Duration::from_secs(margin)).unwrap();
             proptest::prop_assert!(plan.target.start() <= now - Duration::from_secs(margin));

@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_of_both_counts() {
+    fn with_both_at_hand_the_later_one_counts() {
         let (early, late) = (watermark(Some("2026-11-22T13:00:00Z")), watermark(Some("2026-11-22T13:15:00Z")));
         let pick = |cached: &Watermark, stored: &Watermark| {
             later(Some(cached.clone()), Some(stored.clone())).unwrap().synced_through

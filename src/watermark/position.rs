@@ -385,7 +385,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_form_of_version_1_is_read_and_written_as_it_was() {
+    fn a_position_is_read_back() {
         for text in STORED {
             let position = Position::parse(text).unwrap().unwrap();
             assert_eq!(position.to_text().unwrap(), text);
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_version_is_refused_with_instructions_and_kept() {
+    fn an_unknown_version_is_refused_with_instructions() {
         let text = r#"{"version":2,"anything":"else"}"#;
         let refused = Position::parse(text).unwrap_err();
         assert!(refused.describe().contains("--full-refresh --restart"), "{}", refused.describe());
