@@ -1,9 +1,12 @@
 //! The sync of one database: its data sources one after the other, then the sweep; it stops before the deadline.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::plan::WalkRequest;
+use super::seen_rows::{MAX_SEEN_ROWS, SeenRows};
 use super::source::{SourceSync, SyncedSource};
 use super::sweep;
 use super::{Ended, OutOfTime, Stop, SyncConfig};
@@ -114,7 +117,7 @@ impl Engine<'_> {
     /// As a sync; `RemovalShareExceeded` when the guard refuses.
     pub async fn sweep(&self, allow_removals: bool, report: &mut Report) -> Result<(), Failure> {
         let swept = match self.sources().await {
-            Ok(found) => sweep::sweep(self, &found.sources, allow_removals, report).await?,
+            Ok(found) => sweep::sweep(self, &found.sources, HashMap::new(), allow_removals, report).await?,
             Err(stop) => Ended::of(Err(stop))?,
         };
         if let Ended::OutOfTime(_) = swept {
@@ -148,11 +151,14 @@ impl Engine<'_> {
         let context = SourceContext { options, notion_clock, is_cache_usable: loaded.is_cache_usable };
         let mut first_failure = None;
         let mut is_sweep_pending = false;
+        let mut seen: HashMap<DataSourceId, SeenRows> = HashMap::new();
         for source in &sources {
             let mut watermark =
                 loaded.watermarks.remove(&source.id).unwrap_or_else(|| Watermark::none(self.database, source.id));
-            let mut source_sync = SourceSync::begin(self, source, &watermark, context.is_cache_usable);
+            let room = MAX_SEEN_ROWS - seen.values().map(SeenRows::len).sum::<usize>();
+            let mut source_sync = SourceSync::begin(self, source, &watermark, context.is_cache_usable, room);
             let synced = source_sync.sync(&mut watermark, context).await;
+            seen.extend(source_sync.take_seen().map(|rows| (source.id, rows)));
             report.add_source(source_sync.into_report(&watermark));
             match synced {
                 Ok(SyncedSource::Advanced { is_sweep_pending: is_pending }) => is_sweep_pending |= is_pending,
@@ -166,7 +172,7 @@ impl Engine<'_> {
             return Err(failure.into());
         }
         if is_sweep_pending && report.outcome == Outcome::Complete {
-            let swept = sweep::sweep(self, &sources, options.allow_removals, report).await?;
+            let swept = sweep::sweep(self, &sources, seen, options.allow_removals, report).await?;
             end_run(swept, report);
         }
         Ok(())

@@ -10,6 +10,7 @@ use self::walk::Walk;
 use super::engine::SourceContext;
 use super::merge::Merger;
 use super::plan::{Plan, WalkRequest, plan};
+use super::seen_rows::SeenRows;
 use super::{Ended, Engine, OutOfTime, Stop};
 use crate::failure::Failure;
 use crate::notion::DataSourceRef;
@@ -33,6 +34,9 @@ pub(super) struct SourceSync<'a> {
     position: Option<Position>,
     /// The watermark as the cache has it, as long as it remembers rows that this run may be about to overwrite.
     remembering: Option<Watermark>,
+    /// The rows seen since a full walk began, for the sweep.
+    seen: Option<SeenRows>,
+    max_seen_rows: usize,
 }
 
 /// The outcome of one walk.
@@ -64,6 +68,7 @@ impl<'a> SourceSync<'a> {
         source: &DataSourceRef,
         watermark: &Watermark,
         is_cache_usable: bool,
+        max_seen_rows: usize,
     ) -> Self {
         Self {
             engine,
@@ -77,6 +82,8 @@ impl<'a> SourceSync<'a> {
             watermark_before: watermark.synced_through.map(|at| at.start()),
             position: None,
             remembering: None,
+            seen: None,
+            max_seen_rows,
         }
     }
 
@@ -123,6 +130,11 @@ impl<'a> SourceSync<'a> {
         }
     }
 
+    /// Takes the rows that a full walk has seen; `None` = there was none.
+    pub(super) fn take_seen(&mut self) -> Option<SeenRows> {
+        self.seen.take()
+    }
+
     fn note_plan(&mut self, planned: &Plan) {
         if self.window.is_none() || planned.mode() == Mode::FullRefresh {
             self.mode = planned.mode();
@@ -148,6 +160,7 @@ impl<'a> SourceSync<'a> {
         self.remembering = (!watermark.recent.is_empty()).then(|| watermark.clone());
         if is_full {
             self.forget_recent_rows().await;
+            self.seen.get_or_insert_with(|| SeenRows::new(self.max_seen_rows));
         }
         let mut walk = Walk::begin(self.engine, &self.run, planned, known);
         let ended = self.walk_stretches(planned, watermark, &mut walk).await;

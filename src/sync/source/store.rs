@@ -46,6 +46,9 @@ impl SourceSync<'_> {
                 StoreOutcome::CacheIsStale => return Ok(SourceOutcome::CacheWasStale),
             }
         }
+        if is_full && let Some(seen) = &mut self.seen {
+            seen.walked(&planned.stretches);
+        }
         *watermark = next;
         self.position = None;
         Ok(SourceOutcome::Advanced)

@@ -17,6 +17,7 @@ use tracing::info;
 
 use self::guard::RemovalGuard;
 use super::merge::Merger;
+use super::seen_rows::SeenRows;
 use super::{Ended, Engine, OutOfTime, Stop};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::DataSourceId;
@@ -30,6 +31,8 @@ use crate::watermark::{SweepProgress, Watermark};
 struct Sweep<'a> {
     engine: &'a Engine<'a>,
     sources: &'a [DataSourceRef],
+    /// The rows that full walks of this run have seen: they are not listed again.
+    seen: HashMap<DataSourceId, SeenRows>,
     ids: Vec<DataSourceId>,
     allow_removals: bool,
     watermarks: HashMap<DataSourceId, Watermark>,
@@ -52,19 +55,21 @@ enum Classified {
 }
 
 /// Sweeps all data sources of the database at once, since a row may have moved from one to another. Continues from the
-/// stored position of a sweep that ran out of time.
+/// stored position of a sweep that ran out of time. Rows that full walks of this run have `seen` are not listed again.
 pub(super) async fn sweep(
     engine: &Engine<'_>,
     sources: &[DataSourceRef],
+    seen: HashMap<DataSourceId, SeenRows>,
     allow_removals: bool,
     report: &mut Report,
 ) -> Result<Ended, Failure> {
-    Ended::of(sweep_sources(engine, sources, allow_removals, report).await)
+    Ended::of(sweep_sources(engine, sources, seen, allow_removals, report).await)
 }
 
 async fn sweep_sources(
     engine: &Engine<'_>,
     sources: &[DataSourceRef],
+    seen: HashMap<DataSourceId, SeenRows>,
     allow_removals: bool,
     report: &mut Report,
 ) -> Result<(), Stop> {
@@ -80,6 +85,7 @@ async fn sweep_sources(
     let mut sweep = Sweep {
         engine,
         sources,
+        seen,
         ids,
         allow_removals,
         watermarks,
@@ -123,7 +129,7 @@ impl Sweep<'_> {
     async fn classify_windows(&mut self) -> Result<Classified, Failure> {
         loop {
             let listed = async {
-                let listing = listing::list(self.engine, self.sources, self.compared_before).await?;
+                let listing = listing::list(self.engine, self.sources, &self.seen, self.compared_before).await?;
                 let (differences, live_rows) = listing::compare(self.engine, &listing).await?;
                 Ok::<_, Stop>((listing.window, differences, live_rows))
             };
