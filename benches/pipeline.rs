@@ -128,7 +128,7 @@ fn batch(bencher: Bencher) {
 }
 
 fn batches(rows: Vec<EncodedRow>) -> Vec<Vec<EncodedRow>> {
-    let mut batcher = Batcher::new(8 << 20);
+    let mut batcher = Batcher::new(8 << 20, Vec::new());
     let mut full: Vec<Vec<EncodedRow>> =
         rows.into_iter().filter_map(|row| batcher.push(row)).map(|batch| batch.rows).collect();
     full.extend(batcher.finish().map(|batch| batch.rows));

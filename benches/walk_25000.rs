@@ -41,7 +41,7 @@ fn main() -> Result<()> {
 
 /// The service: tables, then one run, its report and its peak memory on standard output.
 async fn service() -> Result<()> {
-    let app = App::new(Config::from_variables(&Variables::from_environment())?).await;
+    let app = App::new(Config::from_variables(&Variables::from_environment())?).await?;
     let context = RunContext { deadline: Deadline::none(), progress: Progress::default() };
     let tables = app.run(&Action::InitTables, &context).await;
     if let Some(error) = tables.error {

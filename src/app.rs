@@ -1,10 +1,9 @@
 //! The composition root: ready clients, and the one `match` on [`Action`].
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, info, info_span};
 
 use crate::action::{Action, SweepRequest, SyncRequest};
 use crate::actions::health;
@@ -16,51 +15,56 @@ use crate::aws::state_table;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::failure::{Failure, FailureClass};
-use crate::ids::{Database, DatabaseName, RunId};
+use crate::ids::{Database, DatabaseName};
+use crate::run::Run;
 use crate::run::clock::Clock;
 use crate::run::deadline::Deadline;
 use crate::run::progress::{Progress, ProgressEvent};
 use crate::run::report::{Outcome, Report};
-use crate::run::{Meter, Run};
 use crate::sync::Engine;
-use crate::sync::engine::Wanted;
+use crate::sync::engine::SyncOptions;
 
-/// Longest time for recording a run and giving its lease back.
-const LONGEST_CLOSE: Duration = Duration::from_secs(30);
-/// What it gets however near the end is: a lease left behind holds the next run up.
-const SHORTEST_CLOSE: Duration = Duration::from_secs(2);
+/// The longest time for recording a run and releasing its lease.
+const MAX_CLOSE: Duration = Duration::from_secs(30);
+/// The shortest time for that, even past the deadline: an unreleased lease blocks the next run.
+const MIN_CLOSE: Duration = Duration::from_secs(2);
 
 /// The service with its clients, built once per process and used for every run.
 #[derive(Debug)]
 pub struct App {
     config: Config,
     clock: Clock,
-    /// A failure to set the clients up is answered by every run, with its class.
-    clients: Result<Clients, Failure>,
+    clients: Clients,
 }
 
-/// What a run is given by whoever asks for it.
+/// The context of a run, from whoever asks for it.
 #[derive(Debug, Clone)]
 pub struct RunContext {
-    /// Until when the run may work.
+    /// The time until which the run may work.
     pub deadline: Deadline,
-    /// Where it tells its progress.
+    /// The listener that shows its progress.
     pub progress: Progress,
 }
 
 impl App {
-    /// Builds the clients; no network call but what the AWS SDK needs to find credentials.
-    pub async fn new(config: Config) -> Self {
+    /// Builds the clients; no network call but those by which the AWS SDK finds credentials.
+    ///
+    /// # Errors
+    /// `Internal` when a client can't be set up.
+    pub async fn new(config: Config) -> Result<Self, Failure> {
         Self::with_clock(config, Clock::System).await
     }
 
-    /// The same with another clock, for tests.
-    pub async fn with_clock(config: Config, clock: Clock) -> Self {
-        let clients = Clients::new(&config).await;
-        Self { config, clock, clients }
+    /// Builds the clients, with another clock for tests.
+    ///
+    /// # Errors
+    /// As [`App::new`].
+    pub async fn with_clock(config: Config, clock: Clock) -> Result<Self, Failure> {
+        let clients = Clients::new(&config).await?;
+        Ok(Self { config, clock, clients })
     }
 
-    /// The configuration the service runs with.
+    /// Returns the configuration that the service runs with.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
@@ -68,13 +72,7 @@ impl App {
 
     /// Runs one action. A failure is in the report (`outcome` failed, `error`), and has been logged once.
     pub async fn run(&self, action: &Action, context: &RunContext) -> Report {
-        let run = Run {
-            id: RunId::random(),
-            deadline: context.deadline.clone(),
-            clock: self.clock.clone(),
-            progress: context.progress.clone(),
-            meter: std::sync::Arc::new(Meter::default()),
-        };
+        let run = Run::new(context.deadline.clone(), self.clock.clone(), context.progress.clone());
         let span = info_span!("run", run_id = run.id.as_str(), database = action.database().map(DatabaseName::as_str));
         self.run_within(action, &run).instrument(span).await
     }
@@ -82,13 +80,10 @@ impl App {
     async fn run_within(&self, action: &Action, run: &Run) -> Report {
         let began = Instant::now();
         let mut report = Report::begin(action.name(), run.id.clone(), self.clock.now());
-        let ran = match &self.clients {
-            Ok(clients) => Box::pin(self.carry_out(clients, action, run, &mut report)).await,
-            Err(failure) => Err(Failure::new(failure.class(), failure.to_string())),
-        };
-        if let Err(failure) = ran {
+        if let Err(failure) = Box::pin(self.carry_out(action, run, &mut report)).await {
             report.fail(&failure);
         }
+        run.warnings.move_into(&mut report);
         report.set_costs(run.meter.totals());
         report.explain_partial();
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -99,34 +94,27 @@ impl App {
         report
     }
 
-    async fn carry_out(
-        &self,
-        clients: &Clients,
-        action: &Action,
-        run: &Run,
-        report: &mut Report,
-    ) -> Result<(), Failure> {
+    async fn carry_out(&self, action: &Action, run: &Run, report: &mut Report) -> Result<(), Failure> {
+        let (config, clients) = (&self.config, &self.clients);
         match action {
             Action::Sync(SyncRequest { database, full_refresh, restart, allow_removals }) => {
-                let wanted = Wanted { full_refresh: *full_refresh, restart: *restart, allow_removals: *allow_removals };
-                self.on_database(clients, database, run, report, Work::Sync(wanted)).await
+                let (full_refresh, restart, allow_removals) = (*full_refresh, *restart, *allow_removals);
+                let options = SyncOptions { full_refresh, restart, allow_removals };
+                self.on_database(database, run, report, Work::Sync(options)).await
             }
             Action::Sweep(SweepRequest { database, allow_removals }) => {
-                self.on_database(clients, database, run, report, Work::Sweep { allow_removals: *allow_removals }).await
+                self.on_database(database, run, report, Work::Sweep { allow_removals: *allow_removals }).await
             }
-            Action::Health => in_its_time(run, Box::pin(health::check(&self.config, clients, run, report))).await,
-            Action::ListDatabases => {
-                in_its_time(run, Box::pin(status::list_databases(&self.config, clients, run, report))).await
-            }
-            Action::InitTables => in_its_time(run, Box::pin(init_tables::init_tables(clients, run, report))).await,
-            Action::Status => in_its_time(run, Box::pin(status::status(&self.config, clients, run, report))).await,
+            Action::Health => within_budget(run, health::check(config, clients, run, report)).await,
+            Action::ListDatabases => within_budget(run, status::list_databases(config, clients, run, report)).await,
+            Action::InitTables => within_budget(run, init_tables::init_tables(clients, run, report)).await,
+            Action::Status => within_budget(run, status::status(config, clients, run, report)).await,
         }
     }
 
-    /// Work on one database, under its lease.
+    /// Works on one database, under its lease.
     async fn on_database(
         &self,
-        clients: &Clients,
         name: &DatabaseName,
         run: &Run,
         report: &mut Report,
@@ -136,10 +124,11 @@ impl App {
         report.database = Some(database.name.clone());
         report.database_id = Some(database.id);
         run.progress.tell(&ProgressEvent::DatabaseStarted { database: name.clone() });
-        let lease = match self.lease(clients, database, run, report).await {
+        let lease = match self.lease(database, run, report).await {
             Ok(lease) => lease,
             Err(Skipped) => return Ok(()),
         };
+        let clients = &self.clients;
         let engine = Engine {
             notion: &clients.notion,
             databricks: &clients.databricks,
@@ -149,14 +138,14 @@ impl App {
             run,
         };
         let worked = match work {
-            Work::Sync(wanted) => Box::pin(engine.sync(wanted, report)).await,
+            Work::Sync(options) => Box::pin(engine.sync(options, report)).await,
             Work::Sweep { allow_removals } => Box::pin(engine.sweep(allow_removals, report)).await,
         };
         let worked = worked.map_err(|failure| failure.context(format!("database {name}")));
         if let Err(failure) = &worked {
             report.fail(failure);
         }
-        self.close(clients, database, lease, run, report).await;
+        self.close(database, lease, run, report).await;
         run.progress.tell(&ProgressEvent::DatabaseEnded { database: name.clone(), outcome: report.outcome.name() });
         worked
     }
@@ -169,84 +158,67 @@ impl App {
         })
     }
 
-    /// The database's lease; `None` = the run goes on without one.
-    async fn lease(
-        &self,
-        clients: &Clients,
-        database: &Database,
-        run: &Run,
-        report: &mut Report,
-    ) -> Result<Option<Lease>, Skipped> {
-        let Some(table) = &clients.state_table else { return Ok(None) };
-        match state_table::asked(&run.deadline, Box::pin(Lease::acquire(table, database.id, &run.id, &self.clock)))
-            .await
-        {
+    /// Takes the database's lease; `None` = the run continues without one.
+    async fn lease(&self, database: &Database, run: &Run, report: &mut Report) -> Result<Option<Lease>, Skipped> {
+        let Some(table) = &self.clients.state_table else { return Ok(None) };
+        let call = Lease::acquire(table, database.id, &run.id, &self.clock);
+        match state_table::read_within_budget(&run.deadline, call).await {
             Ok(Acquired::Held(lease)) => Ok(Some(lease)),
             Ok(Acquired::TakenBy { run_id, until }) => {
                 let warning =
                     format!("run {run_id} works on this database; its lease holds until {until} unless renewed");
-                info!(warning, "skipped");
+                run.warn("skipped", warning);
                 report.outcome = Outcome::Skipped;
-                report.warnings.push(warning);
                 Err(Skipped)
             }
             Err(failure) => {
-                let warning = format!("the run goes on without a lease: {}", failure.describe());
-                warn!(warning, "lease");
-                report.warnings.push(warning);
+                run.warn("lease", format!("the run continues without a lease: {}", failure.describe()));
                 Ok(None)
             }
         }
     }
 
-    /// What must be done before the answer, since nothing runs after it on Lambda: the run's record, the lease. Bounded: an
-    /// answer that comes too late is none.
-    async fn close(
-        &self,
-        clients: &Clients,
-        database: &Database,
-        lease: Option<Lease>,
-        run: &Run,
-        report: &mut Report,
-    ) {
-        let Some(table) = &clients.state_table else { return };
+    /// Records the run and releases its lease, before the answer, since nothing runs after it on Lambda. The time for it is
+    /// bounded: an answer that comes too late is none.
+    async fn close(&self, database: &Database, lease: Option<Lease>, run: &Run, report: &mut Report) {
+        let Some(table) = &self.clients.state_table else { return };
         let took = self.clock.now().duration_since(report.started_at);
         report.duration_ms = u64::try_from(took.as_millis()).unwrap_or_default();
         // Without a lease the table is down, and a second wait for it helps nobody.
         let Some(lease) = lease else { return };
-        let left = run.deadline.left().unwrap_or(LONGEST_CLOSE);
-        let bound = (left / 2).clamp(SHORTEST_CLOSE, LONGEST_CLOSE);
+        let left = run.deadline.left().unwrap_or(MAX_CLOSE);
+        let bound = (left / 2).clamp(MIN_CLOSE, MAX_CLOSE);
         let closing = async {
             let recorded = run_log::store(table, database.id, report).await;
             let recorded =
                 recorded.err().map(|failure| format!("the run was not recorded for status: {}", failure.describe()));
             let released = lease.release().await;
-            let released = released.err().map(|failure| format!("the lease ends by itself: {}", failure.describe()));
+            let released =
+                released.err().map(|failure| format!("the lease expires automatically: {}", failure.describe()));
             [recorded, released]
         };
         let warnings = timeout(bound, closing).await.unwrap_or_else(|_| {
-            [Some(format!("DynamoDB did not answer within {bound:?}; the lease ends by itself")), None]
+            [Some(format!("DynamoDB did not answer within {bound:?}; the lease expires automatically")), None]
         });
         for warning in warnings.into_iter().flatten() {
-            warn!(warning, "the end of the run");
-            report.warnings.push(warning);
+            run.warn("the end of the run", warning);
         }
     }
 }
 
-/// An action that stores no position: what is not done when its time for work is over has failed.
-async fn in_its_time(run: &Run, action: Pin<Box<impl Future<Output = Result<(), Failure>>>>) -> Result<(), Failure> {
-    run.deadline.while_there_is_time(action).await.unwrap_or_else(|| {
-        let message = "the time was over before everything was asked; the report has what was answered until then";
+/// Bounds an action that stores no position: when its time is over before it is done, it has failed.
+async fn within_budget(run: &Run, action: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    run.deadline.bound(action).await.unwrap_or_else(|| {
+        let message = "the time was over before everything was asked; the report has the answers that came until then";
         Err(Failure::new(FailureClass::DeadlineExceeded, message))
     })
 }
 
-/// Another run holds the lease.
+/// Says that another run holds the lease.
 struct Skipped;
 
-/// What to do on a database.
+/// The work to do on a database.
 enum Work {
-    Sync(Wanted),
+    Sync(SyncOptions),
     Sweep { allow_removals: bool },
 }

@@ -49,7 +49,7 @@ impl Handler {
     /// Reads the configuration and builds the clients; no network call.
     pub async fn new(variables: &Variables) -> Self {
         let app = match Config::from_variables(variables) {
-            Ok(config) => Ok(App::new(config).await),
+            Ok(config) => App::new(config).await,
             Err(failure) => Err(failure),
         };
         let function_name = variables.get("AWS_LAMBDA_FUNCTION_NAME").unwrap_or("unknown").to_owned();

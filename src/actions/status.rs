@@ -12,7 +12,7 @@ use crate::failure::{Failure, FailureClass};
 use crate::ids::Database;
 use crate::run::Run;
 use crate::run::report::{ErrorReport, Report};
-use crate::warehouse::WatermarkRow;
+use crate::watermark::Watermark;
 
 /// Watermark, lag, lease and last run of each database.
 ///
@@ -27,7 +27,7 @@ pub(crate) async fn status(config: &Config, clients: &Clients, run: &Run, report
             Ok(rows) => {
                 let lag = rows.iter().map(|row| row.synced_through).min().flatten();
                 item["synced_through"] = json!(lag);
-                item["lag_seconds"] = json!(lag.map(|at| run.clock.now().duration_since(at).as_secs()));
+                item["lag_seconds"] = json!(lag.map(|at| run.clock.now().duration_since(at.start()).as_secs()));
                 item["data_sources"] = rows.iter().map(shown).collect();
             }
             Err(failure) => {
@@ -62,7 +62,7 @@ async fn add_state(clients: &Clients, database: &Database, run: &Run, item: &mut
         let held = lease::holder(table, database.id, &run.clock).await?;
         Ok::<_, Failure>((held, run_log::latest(table, database.id, run.clock.now()).await?))
     };
-    let (held, latest) = state_table::asked(&run.deadline, Box::pin(state)).await?;
+    let (held, latest) = state_table::read_within_budget(&run.deadline, state).await?;
     item["lease"] = json!(held.map(|(run_id, until)| json!({"run_id": run_id, "until": until})));
     item["last_run"] = json!(latest);
     Ok(())
@@ -116,13 +116,13 @@ async fn described(
     Ok(sources.collect())
 }
 
-fn shown(row: &WatermarkRow) -> Value {
+fn shown(row: &Watermark) -> Value {
     json!({
         "data_source_id": row.data_source_id,
         "synced_through": row.synced_through,
         "last_edited_time": row.last_edited_time,
         "last_full_refresh_at": row.last_full_refresh_at,
         "last_sweep_at": row.last_sweep_at,
-        "resume": row.resume.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()),
+        "resume": row.position.to_value(),
     })
 }

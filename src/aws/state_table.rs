@@ -1,7 +1,6 @@
 //! The DynamoDB table of watermarks, leases and last runs: keys `pk` (database id) and `sk`, TTL attribute `expires_at`.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
@@ -81,27 +80,26 @@ impl StateTable {
     }
 }
 
-/// A call that reads or asks, within a quarter of the time that a run has left for work: it goes on without the table
-/// rather than not at all.
+/// Bounds a DynamoDB read to a quarter of the time left for work, so that a slow table delays the run but cannot end it.
 ///
 /// # Errors
 /// The call's own, or `DynamoDbUnavailable` when it took too long.
-pub async fn asked<T>(
+pub async fn read_within_budget<T>(
     deadline: &Deadline,
-    call: Pin<Box<impl Future<Output = Result<T, Failure>>>>,
+    call: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    deadline.for_a_quarter_of_the_time(call).await.unwrap_or_else(|| Err(too_slow()))
+    deadline.bound_share(4, call).await.unwrap_or_else(|| Err(too_slow()))
 }
 
-/// A call that stores, within the time that a run has left.
+/// Bounds a DynamoDB write to the time that a run has left.
 ///
 /// # Errors
 /// The call's own, or `DynamoDbUnavailable` when it took too long.
-pub async fn told<T>(
+pub async fn write_within_budget<T>(
     deadline: &Deadline,
-    call: Pin<Box<impl Future<Output = Result<T, Failure>>>>,
+    call: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    deadline.while_there_is_time(call).await.unwrap_or_else(|| Err(too_slow()))
+    deadline.bound(call).await.unwrap_or_else(|| Err(too_slow()))
 }
 
 fn too_slow() -> Failure {

@@ -156,7 +156,10 @@ async fn perform(
         Err(failure) => return refuse(arguments, &failure, outputs),
     };
     let run_budget = config.run_budget;
-    let app = App::new(config).await;
+    let app = match App::new(config).await {
+        Ok(app) => app,
+        Err(failure) => return refuse(arguments, &failure, outputs),
+    };
     let mut reports = Vec::with_capacity(actions.len());
     let mut is_written = true;
     for action in &actions {

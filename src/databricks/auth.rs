@@ -147,7 +147,7 @@ async fn in_time<T>(
     run: &Run,
     reading: Pin<Box<impl Future<Output = Result<T, Failure>>>>,
 ) -> Result<T, DatabricksError> {
-    match run.deadline.while_there_is_time(reading).await {
+    match run.deadline.bound(reading).await {
         Some(read) => read.map_err(DatabricksError::Credentials),
         None => Err(DatabricksError::DeadlineNear { retry_after: None }),
     }

@@ -95,7 +95,7 @@ impl Client {
             }
             warn!(purpose = statement.purpose, reason = %error, "sending a new statement");
             run.meter.retry();
-            if run.deadline.while_there_is_time(sleep(delay)).await.is_none() {
+            if run.deadline.bound(sleep(delay)).await.is_none() {
                 return Err(DatabricksError::DeadlineNear { retry_after: None });
             }
         }
@@ -132,7 +132,7 @@ impl Client {
             let delay = delays.next().unwrap_or(LONGEST_POLL_DELAY).min(left / 2);
             let polled = if left < SHORTEST_POLL_DELAY {
                 Err(DatabricksError::DeadlineNear { retry_after: None })
-            } else if run.deadline.while_there_is_time(sleep(delay)).await.is_some() {
+            } else if run.deadline.bound(sleep(delay)).await.is_some() {
                 self.poll(&answer.statement_id, run).await
             } else {
                 Err(DatabricksError::DeadlineNear { retry_after: None })

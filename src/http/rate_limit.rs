@@ -55,7 +55,7 @@ impl RateLimiter {
             if deadline.left_for_work().is_some_and(|work| work < left) {
                 return Err(PauseOutlastsDeadline { left });
             }
-            if deadline.while_there_is_time(sleep_until(until)).await.is_none() {
+            if deadline.bound(sleep_until(until)).await.is_none() {
                 let left = until.saturating_duration_since(Instant::now());
                 return Err(PauseOutlastsDeadline { left });
             }

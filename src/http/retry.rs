@@ -108,7 +108,7 @@ where
             return Err(Stopped::DeadlineNear { retry_after: Some(pause.left) });
         }
         tries += 1;
-        let error = match run.deadline.while_there_is_time(attempt()).await {
+        let error = match run.deadline.bound(attempt()).await {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => error,
             None => return Err(Stopped::DeadlineNear { retry_after: None }),
@@ -136,7 +136,7 @@ where
                 if run.deadline.left_for_work().is_some_and(|left| left < delay) {
                     return Err(Stopped::DeadlineNear { retry_after: None });
                 }
-                if run.deadline.while_there_is_time(sleep(delay)).await.is_none() {
+                if run.deadline.bound(sleep(delay)).await.is_none() {
                     return Err(Stopped::DeadlineNear { retry_after: None });
                 }
             }
@@ -147,12 +147,9 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::ids::RunId;
-    use crate::run::Meter;
     use crate::run::clock::Clock;
     use crate::run::deadline::Deadline;
     use crate::run::progress::Progress;
@@ -167,13 +164,7 @@ mod tests {
     }
 
     fn run(deadline: Deadline) -> Run {
-        Run {
-            id: RunId::random(),
-            deadline,
-            clock: Clock::System,
-            progress: Progress::default(),
-            meter: Arc::new(Meter::default()),
-        }
+        Run::new(deadline, Clock::System, Progress::default())
     }
 
     #[tokio::test(start_paused = true)]

@@ -294,7 +294,7 @@ impl Client {
 
 /// Credentials, or the end of the run's time.
 async fn in_time<T>(run: &Run, reading: Pin<Box<impl Future<Output = Result<T, Failure>>>>) -> Result<T, NotionError> {
-    match run.deadline.while_there_is_time(reading).await {
+    match run.deadline.bound(reading).await {
         Some(read) => read.map_err(NotionError::Credentials),
         None => Err(NotionError::DeadlineNear { retry_after: None }),
     }

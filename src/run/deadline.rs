@@ -1,4 +1,4 @@
-//! The time a run may take: until when it may begin new work, and until when it must have ended.
+//! The deadline of a run: the end of its time for new work, and the time at which it must have ended.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// The longest time kept back before a deadline for finishing, proving and storing.
-const LONGEST_RESERVE: Duration = Duration::from_secs(60);
+const MAX_RESERVE: Duration = Duration::from_secs(60);
 
-/// The least time between two positions stored in mid-work.
-const SHORTEST_CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
+/// The shortest time between two positions stored in the middle of the work.
+const MIN_CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Until when a run may work, and until when it must have ended. Monotonic, so a step of the wall clock moves nothing.
+/// The end of a run's time. It is monotonic, so a step of the wall clock moves nothing.
 #[derive(Debug, Clone)]
 pub struct Deadline {
     ends: Option<Ends>,
@@ -33,7 +33,7 @@ impl Ends {
     }
 }
 
-/// Ends runs before their time: what Ctrl-C is to the command line.
+/// A switch that ends runs early: Ctrl-C on the command line.
 #[derive(Debug)]
 pub struct Interruption {
     ends: watch::Sender<Option<Ends>>,
@@ -46,12 +46,12 @@ impl Default for Interruption {
 }
 
 impl Interruption {
-    /// From now on no new work is begun; what is under way has `grace` to be finished, cancelled and stored.
+    /// Ends the time for new work now. Work in progress has `grace` to be finished, cancelled and stored.
     pub fn interrupt(&self, grace: Duration) {
         self.ends.send_replace(Ends::after(grace, grace));
     }
 
-    /// Whether runs were asked to end.
+    /// Returns true once runs were asked to end.
     #[must_use]
     pub fn is_asked_for(&self) -> bool {
         self.ends.borrow().is_some()
@@ -68,73 +68,79 @@ impl Deadline {
     /// A deadline `run_time` from now; the smaller of 60 s and a fifth of it is kept back for the end of the run.
     #[must_use]
     pub fn after(run_time: Duration) -> Self {
-        let reserve = LONGEST_RESERVE.min(run_time / 5);
+        let reserve = MAX_RESERVE.min(run_time / 5);
         Self { ends: Ends::after(run_time, reserve), ..Self::none() }
     }
 
-    /// The same, or earlier when `interruption` comes.
+    /// Returns this deadline, which now also ends when `interruption` comes.
     #[must_use]
     pub fn or(self, interruption: &Interruption) -> Self {
         Self { interruption: Some(interruption.ends.subscribe()), ..self }
     }
 
-    /// Whether new work must no longer be begun.
+    /// Returns true when no new work may begin.
     #[must_use]
     pub fn is_near(&self) -> bool {
         self.work_ends_at().is_some_and(|soft| Instant::now() >= soft)
     }
 
-    /// Time left for new work; `None` = unlimited.
+    /// Returns the time left for new work; `None` = unlimited.
     #[must_use]
     pub fn left_for_work(&self) -> Option<Duration> {
         self.work_ends_at().map(|soft| soft.saturating_duration_since(Instant::now()))
     }
 
-    /// What `work` brings; `None` when the time for work is over before it has ended.
-    pub async fn while_there_is_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            done = work => Some(done),
-            () = self.end_of_work() => None,
+    /// Bounds `work` by the time for work: `None` when that is over first, and the work is dropped. The work is boxed
+    /// here, so that the futures of those who wait for it stay small.
+    pub fn bound<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+        let work = Box::pin(work);
+        async move {
+            tokio::select! {
+                biased;
+                done = work => Some(done),
+                () = self.end_of_work() => None,
+            }
         }
     }
 
-    /// The same, but at most a quarter of the time left for work: for a helper without which the run goes on.
-    pub async fn for_a_quarter_of_the_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let bounded = self.while_there_is_time(work);
-        match self.left_for_work() {
-            Some(left) => timeout(left / 4, bounded).await.ok().flatten(),
-            None => bounded.await,
+    /// Bounds `work` by a share of the time left for work (`1 / divisor`): for a helper without which the run can continue.
+    pub fn bound_share<T>(&self, divisor: u32, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+        let bounded = self.bound(work);
+        async move {
+            match self.left_for_work() {
+                Some(left) => timeout(left / divisor, bounded).await.ok().flatten(),
+                None => bounded.await,
+            }
         }
     }
 
-    /// Whether as much time has gone since `mark` as is left for work: time to store how far the run has come. Never true
-    /// without a deadline, nor within half a second.
+    /// Returns true when as much time has passed since `mark` as is left for work, so that the position should be stored.
+    /// Never true without a deadline, nor within half a second.
     #[must_use]
     pub fn is_half_gone_since(&self, mark: Instant) -> bool {
         let since = mark.elapsed();
-        since >= SHORTEST_CHECKPOINT_INTERVAL && self.left_for_work().is_some_and(|left| since >= left)
+        since >= MIN_CHECKPOINT_INTERVAL && self.left_for_work().is_some_and(|left| since >= left)
     }
 
-    /// Time left until the run must have ended; `None` = unlimited.
+    /// Returns the time left until the run must have ended; `None` = unlimited.
     #[must_use]
     pub fn left(&self) -> Option<Duration> {
         self.ends().map(|ends| ends.hard.saturating_duration_since(Instant::now()))
     }
 
-    /// For MERGEs still under way when the time for new work is over: they have until half of the reserve is left.
+    /// Returns the deadline for MERGEs in flight when the time for new work is over: half of the reserve is kept from them.
     #[must_use]
     pub fn for_merging(&self) -> Self {
         Self { kept_divisor: 2, ..self.clone() }
     }
 
-    /// For storing the position after the last MERGE: until an eighth of the reserve is left, for the answer.
+    /// Returns the deadline for storing the position after the last MERGE: an eighth of the reserve is kept for the answer.
     #[must_use]
     pub fn for_storing(&self) -> Self {
         Self { kept_divisor: 8, ..self.clone() }
     }
 
-    /// The earlier of the deadline's own end and an interruption's.
+    /// Returns the earlier of the deadline's own end and that of an interruption.
     fn ends(&self) -> Option<Ends> {
         let interrupted = self.interruption.as_ref().and_then(|told| *told.borrow());
         match (self.ends, interrupted) {
@@ -148,7 +154,7 @@ impl Deadline {
         Some(ends.hard.checked_sub(ends.reserve / self.kept_divisor).unwrap_or(ends.hard))
     }
 
-    /// Returns when the time for work is over; never without a deadline that no interruption shortens.
+    /// Waits until the time for work is over: for ever without a deadline, unless an interruption comes.
     async fn end_of_work(&self) {
         if let Some(mut told) = self.interruption.clone() {
             let interrupted = async {
@@ -195,13 +201,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn work_is_dropped_when_its_time_is_over() {
         let deadline = Deadline::after(10 * SECOND);
-        assert_eq!(deadline.while_there_is_time(async { 1 }).await, Some(1));
-        assert_eq!(deadline.while_there_is_time(sleep(9 * SECOND)).await, None);
+        assert_eq!(deadline.bound(async { 1 }).await, Some(1));
+        assert_eq!(deadline.bound(sleep(9 * SECOND)).await, None);
         assert_eq!(deadline.left(), Some(2 * SECOND));
         let deadline = Deadline::after(10 * SECOND);
-        assert_eq!(deadline.for_a_quarter_of_the_time(sleep(3 * SECOND)).await, None);
+        assert_eq!(deadline.bound_share(4, sleep(3 * SECOND)).await, None);
         assert_eq!(deadline.left_for_work(), Some(6 * SECOND));
-        assert_eq!(Deadline::none().while_there_is_time(sleep(9_000 * SECOND)).await, Some(()));
+        assert_eq!(Deadline::none().bound(sleep(9_000 * SECOND)).await, Some(()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -215,11 +221,8 @@ mod tests {
                 sleep(5 * SECOND).await;
                 interruption.interrupt(8 * SECOND);
             };
-            let (worked, merged, ()) = tokio::join!(
-                deadline.while_there_is_time(sleep(800 * SECOND)),
-                merging.while_there_is_time(sleep(800 * SECOND)),
-                interrupt
-            );
+            let (worked, merged, ()) =
+                tokio::join!(deadline.bound(sleep(800 * SECOND)), merging.bound(sleep(800 * SECOND)), interrupt);
             assert_eq!((worked, merged), (None, None));
             assert_eq!(began.elapsed(), 9 * SECOND, "merging had half of the grace");
             assert!(deadline.is_near() && interruption.is_asked_for());

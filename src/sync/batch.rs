@@ -1,64 +1,43 @@
-//! Pure: rows → batches by bytes of the request body, each key once, each batch with the position it justifies.
+//! Pure: collects rows into batches by bytes of the request body, each key once, each batch with what is left to walk after it.
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
-
 use crate::ids::PageId;
 use crate::warehouse::EncodedRow;
+use crate::watermark::Stretch;
 
-/// Bytes of a MERGE's body beside its rows: the statement's text and the small parameters.
+/// The size of a MERGE's body without its rows: the statement's text and the small parameters.
 pub const STATEMENT_OVERHEAD_BYTES: usize = 8 * 1024;
 
-/// How far the walk of a plan has come: all rows of the stretches before `stretch`, and of it those created before
-/// `created_from`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// Index into the plan's stretches.
-    pub stretch: usize,
-    /// `None` = the stretch's own start.
-    pub created_from: Option<Timestamp>,
-}
-
-impl Position {
-    /// Nothing walked yet.
-    pub const START: Self = Self { stretch: 0, created_from: None };
-}
-
-/// Rows for one MERGE.
+/// The rows of one MERGE.
 #[derive(Debug)]
 pub struct Batch {
     /// The rows, each page once.
     pub rows: Vec<EncodedRow>,
-    /// Once this batch and all before it are committed, the walk need not go back behind this.
-    pub position: Position,
+    /// The stretches that are left to walk once this batch and all before it are committed.
+    pub rest: Vec<Stretch>,
 }
 
-/// Collects rows until a body is full.
+/// The batch that is being filled.
 #[derive(Debug)]
 pub struct Batcher {
     limit_bytes: usize,
     rows: Vec<EncodedRow>,
     places: HashMap<PageId, usize>,
     bytes: usize,
-    position: Position,
+    rest: Vec<Stretch>,
 }
 
 impl Batcher {
-    /// Batches of at most `limit_bytes` of body; a single larger row travels alone.
+    /// Makes batches of at most `limit_bytes` of body; a single larger row travels alone. `stretches` are all that there is
+    /// to walk.
     #[must_use]
-    pub fn new(limit_bytes: usize) -> Self {
-        Self {
-            limit_bytes,
-            rows: Vec::new(),
-            places: HashMap::new(),
-            bytes: STATEMENT_OVERHEAD_BYTES,
-            position: Position::START,
-        }
+    pub fn new(limit_bytes: usize, stretches: Vec<Stretch>) -> Self {
+        Self { limit_bytes, rows: Vec::new(), places: HashMap::new(), bytes: STATEMENT_OVERHEAD_BYTES, rest: stretches }
     }
 
-    /// Adds a row; gives back the batch that must be sent first, if the row does not fit any more. Of two reads of one page
-    /// the newer version counts, and at equal times the later read.
+    /// Adds a row, and returns the batch that must be sent first if the row no longer fits. Of two reads of one page the
+    /// newer version counts, and at equal times the later read.
     #[must_use]
     pub fn push(&mut self, row: EncodedRow) -> Option<Batch> {
         if let Some(place) = self.places.get(&row.page_id).copied() {
@@ -80,24 +59,24 @@ impl Batcher {
         full
     }
 
-    /// All rows up to `position` have been pushed.
-    pub fn reached(&mut self, position: Position) {
-        self.position = position;
+    /// Notes that all rows outside `rest` have been pushed.
+    pub fn reached(&mut self, rest: Vec<Stretch>) {
+        self.rest = rest;
     }
 
-    /// The rest; `None` when there is none.
+    /// Returns the last batch; `None` when there is no row left.
     #[must_use]
     pub fn finish(&mut self) -> Option<Batch> {
         (!self.rows.is_empty()).then(|| self.cut())
     }
 
-    /// Everything pushed so far justifies this.
+    /// Returns the stretches that are left to walk once everything pushed so far is committed.
     #[must_use]
-    pub fn position(&self) -> Position {
-        self.position
+    pub fn rest(&self) -> &[Stretch] {
+        &self.rest
     }
 
-    /// From now on batches are smaller: the server found one too large.
+    /// Makes smaller batches from here on: the server refused one as too large.
     pub fn shrink(&mut self, limit_bytes: usize) {
         self.limit_bytes = self.limit_bytes.min(limit_bytes);
     }
@@ -105,15 +84,23 @@ impl Batcher {
     fn cut(&mut self) -> Batch {
         self.places.clear();
         self.bytes = STATEMENT_OVERHEAD_BYTES;
-        Batch { rows: std::mem::take(&mut self.rows), position: self.position }
+        Batch { rows: std::mem::take(&mut self.rows), rest: self.rest.clone() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notion::Partition;
+    use crate::run::clock::Minute;
     use crate::warehouse::HashStart;
+    use jiff::Timestamp;
     use proptest::prelude::*;
+
+    fn rest(minute: i64) -> Vec<Stretch> {
+        let from = Minute::exact(Timestamp::from_second(minute * 60).unwrap());
+        vec![Stretch { created_from: from, ..Stretch::whole(Partition::Default) }]
+    }
 
     fn row(id: u128, minute: i64, bytes: usize) -> EncodedRow {
         EncodedRow {
@@ -127,7 +114,7 @@ mod tests {
 
     #[test]
     fn of_two_reads_of_a_page_the_later_one_travels() {
-        let mut batcher = Batcher::new(1_000_000);
+        let mut batcher = Batcher::new(1_000_000, Vec::new());
         assert!(batcher.push(row(1, 5, 100)).is_none());
         let again = EncodedRow { json: "later".to_owned(), ..row(1, 5, 100) };
         assert!(batcher.push(again).is_none());
@@ -138,16 +125,14 @@ mod tests {
 
     #[test]
     fn a_batch_cut_within_a_page_justifies_only_the_page_before() {
-        let mut batcher = Batcher::new(STATEMENT_OVERHEAD_BYTES + 250);
-        let reached =
-            |minute: i64| Position { stretch: 0, created_from: Some(Timestamp::from_second(minute * 60).unwrap()) };
+        let mut batcher = Batcher::new(STATEMENT_OVERHEAD_BYTES + 250, rest(0));
         assert!(batcher.push(row(1, 1, 100)).is_none());
-        batcher.reached(reached(1));
+        batcher.reached(rest(1));
         assert!(batcher.push(row(2, 2, 100)).is_none());
         let cut = batcher.push(row(3, 2, 100)).unwrap();
-        assert_eq!((cut.rows.len(), cut.position), (2, reached(1)));
-        batcher.reached(reached(2));
-        assert_eq!(batcher.finish().unwrap().position, reached(2));
+        assert_eq!((cut.rows.len(), cut.rest), (2, rest(1)));
+        batcher.reached(rest(2));
+        assert_eq!(batcher.finish().unwrap().rest, rest(2));
     }
 
     proptest! {
@@ -156,7 +141,7 @@ mod tests {
             pushed in prop::collection::vec((0u128..40, 0i64..50, 1usize..400), 0..200), limit in 100usize..900
         ) {
             let limit = STATEMENT_OVERHEAD_BYTES + limit;
-            let mut batcher = Batcher::new(limit);
+            let mut batcher = Batcher::new(limit, rest(0));
             let mut batches = Vec::new();
             let mut latest: HashMap<PageId, Timestamp> = HashMap::new();
             for (index, (id, minute, bytes)) in pushed.into_iter().enumerate() {
@@ -164,16 +149,16 @@ mod tests {
                 let newest = latest.entry(row.page_id).or_insert(row.last_edited_time);
                 *newest = row.last_edited_time.max(*newest);
                 batches.extend(batcher.push(row));
-                batcher.reached(Position { stretch: index, created_from: None });
+                batcher.reached(rest(index as i64));
             }
             batches.extend(batcher.finish());
             let mut sent: HashMap<PageId, Timestamp> = HashMap::new();
-            let mut position = Position::START;
+            let mut reached = rest(0)[0].created_from;
             for batch in &batches {
                 let bytes: usize = batch.rows.iter().map(|row| row.body_bytes + 1).sum();
                 prop_assert!(batch.rows.len() == 1 || STATEMENT_OVERHEAD_BYTES + bytes <= limit);
-                prop_assert!(batch.position >= position);
-                position = batch.position;
+                prop_assert!(batch.rest[0].created_from >= reached);
+                reached = batch.rest[0].created_from;
                 for row in &batch.rows {
                     let newest = sent.entry(row.page_id).or_insert(row.last_edited_time);
                     *newest = row.last_edited_time.max(*newest);

@@ -1,35 +1,37 @@
-//! Carries one database's sync out: sources, walks, MERGEs, proof, watermark; stops before the deadline.
+//! The sync of one database: its data sources one after the other, then the sweep; it stops before the deadline.
+
+use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
-use tracing::info;
 
-use super::plan::plan;
-use super::source::SourceWalk;
+use super::plan::WalkRequest;
+use super::seen_rows::{MAX_SEEN_ROWS, SeenRows};
+use super::source::{SourceSync, SyncedSource};
 use super::sweep;
-use super::{Stop, SyncConfig};
+use super::{Ended, OutOfTime, Stop, SyncConfig};
 use crate::databricks;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database};
-use crate::notion::{self, DataSourceRef, Partition};
+use crate::notion::{self, DataSourceRef};
 use crate::run::Run;
 use crate::run::clock::Clock;
 use crate::run::report::{Outcome, Report};
-use crate::watermark::{Resume, Stretch, Watermark, Watermarks};
+use crate::watermark::{PendingSweep, Position, Scope, Stretch, Watermark, Watermarks};
 
-/// How far this machine's clock may be ahead of Notion's before it is told.
-const NOTABLE_CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(60);
+/// The error of this machine's clock, ahead of Notion's, from which on it is worth a warning.
+const MIN_NOTABLE_CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(60);
 
-/// What the sync of a database works with.
+/// The clients and settings that the sync of a database works with.
 #[derive(Debug)]
 pub struct Engine<'a> {
-    /// Notion.
+    /// The client of Notion.
     pub notion: &'a notion::Client,
-    /// The warehouse.
+    /// The client of the warehouse.
     pub databricks: &'a databricks::Client,
-    /// Where data sources stand.
+    /// The stored watermarks.
     pub watermarks: &'a Watermarks,
-    /// How to behave.
+    /// The settings.
     pub config: &'a SyncConfig,
     /// The database.
     pub database: &'a Database,
@@ -37,9 +39,9 @@ pub struct Engine<'a> {
     pub run: &'a Run,
 }
 
-/// What was asked of a sync.
+/// The options of a sync, as the caller asked for them.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
+pub struct SyncOptions {
     /// Walk everything, then sweep.
     pub full_refresh: bool,
     /// Drop stored positions.
@@ -48,7 +50,19 @@ pub struct Wanted {
     pub allow_removals: bool,
 }
 
-/// The database's data sources, and what Notion's clock said with them.
+impl SyncOptions {
+    /// Returns the walk that is asked for.
+    pub(super) fn walk_request(self) -> WalkRequest {
+        match (self.full_refresh, self.restart) {
+            (false, false) => WalkRequest::Incremental,
+            (true, false) => WalkRequest::FullRefresh,
+            (false, true) => WalkRequest::Restart,
+            (true, true) => WalkRequest::RestartedFullRefresh,
+        }
+    }
+}
+
+/// The data sources of the database, and Notion's time when it listed them.
 struct Sources {
     sources: Vec<DataSourceRef>,
     notion_clock: NotionClock,
@@ -56,82 +70,100 @@ struct Sources {
 
 /// Notion's time at the start of the run.
 #[derive(Debug, Clone, Copy)]
-struct NotionClock {
+pub(super) struct NotionClock {
     answered_at: Option<Timestamp>,
     received_at: Instant,
 }
 
 impl NotionClock {
-    /// The time now by Notion's clock or by ours, whichever is earlier.
-    fn now(&self, clock: &Clock) -> Timestamp {
+    /// Returns the time now by Notion's clock or by ours, whichever is earlier.
+    pub(super) fn now(&self, clock: &Clock) -> Timestamp {
         let ours = clock.now();
         let theirs = self.answered_at.and_then(|at| at.checked_add(self.received_at.elapsed()).ok());
         theirs.map_or(ours, |theirs| theirs.min(ours))
     }
 }
 
-/// What the sync of one data source is given.
+/// The context of the sync of one data source.
 #[derive(Clone, Copy)]
-struct Given {
-    wanted: Wanted,
-    notion_clock: NotionClock,
-    is_cache_usable: bool,
+pub(super) struct SourceContext {
+    pub(super) options: SyncOptions,
+    pub(super) notion_clock: NotionClock,
+    pub(super) is_cache_usable: bool,
 }
 
 impl Engine<'_> {
-    /// Syncs the database; the report is filled as far as the work came.
+    /// Syncs the database, and fills the report as far as the work came.
     ///
     /// # Errors
     /// The first failure; other data sources of the database were still tried.
-    pub async fn sync(&self, wanted: Wanted, report: &mut Report) -> Result<(), Failure> {
-        match self.sync_sources(wanted, report).await {
-            Ok(()) => Ok(()),
-            Err(stop) => {
-                if wanted.full_refresh && report.data_sources.is_empty() {
-                    let stretches = [Partition::Default, Partition::Archived].map(Stretch::whole).to_vec();
-                    self.owe(&stop, &Resume::new(None, self.run.clock.now(), stretches, true), report).await;
-                }
-                ended_early(stop, report)
-            }
+    pub async fn sync(&self, options: SyncOptions, report: &mut Report) -> Result<(), Failure> {
+        let ended = Ended::of(self.sync_sources(options, report).await)?;
+        if let Ended::OutOfTime(_) = ended
+            && options.full_refresh
+            && report.data_sources.is_empty()
+        {
+            let stretches = Stretch::both_partitions();
+            let position = Position::of_walk(Scope::Everything, self.run.clock.now(), stretches);
+            self.record_pending(position).await;
+        }
+        end_run(ended, report);
+        Ok(())
+    }
+
+    /// Finds and repairs what no query shows.
+    ///
+    /// # Errors
+    /// As a sync; `RemovalShareExceeded` when the guard refuses.
+    pub async fn sweep(&self, allow_removals: bool, report: &mut Report) -> Result<(), Failure> {
+        let swept = match self.sources().await {
+            Ok(found) => sweep::sweep(self, &found.sources, HashMap::new(), allow_removals, report).await?,
+            Err(stop) => Ended::of(Err(stop))?,
+        };
+        if let Ended::OutOfTime(_) = swept {
+            let sweep = PendingSweep { progress: None, ends_full_refresh: false };
+            self.record_pending(Some(Position::of_sweep(self.run.clock.now(), sweep))).await;
+        }
+        end_run(swept, report);
+        Ok(())
+    }
+
+    /// Leaves work that was asked for and could not begin before the deadline to the next run.
+    async fn record_pending(&self, position: Option<Position>) {
+        if let Some(position) = position {
+            self.watermarks.record_pending(self.database, &position, &self.run.for_storing()).await;
         }
     }
 
-    /// What was asked for and could not begin before the deadline is left for the next run.
-    async fn owe(&self, stop: &Stop, resume: &Resume, report: &mut Report) {
-        if matches!(stop, Stop::DeadlineNear { .. }) {
-            let run = self.run.with_deadline(self.run.deadline.for_storing());
-            self.watermarks.owe(self.database, resume, &run, &mut report.warnings).await;
-        }
-    }
-
-    async fn sync_sources(&self, wanted: Wanted, report: &mut Report) -> Result<(), Stop> {
+    async fn sync_sources(&self, options: SyncOptions, report: &mut Report) -> Result<(), Stop> {
         let Sources { sources, notion_clock } = self.sources().await?;
         if sources.is_empty() {
             let message = format!(
-                "database {} ({}) lists no data source, nothing was read or marked: all of them are in the trash or not \
+                "database {} ({}) lists no data source, so nothing was read or marked: all of them are in the trash or not \
                  shared, or it is a linked view (sync the original); `sweep` marks the rows of removed ones",
                 self.database.name, self.database.id
             );
             return Err(Failure::new(FailureClass::SourceAccessLost, message).into());
         }
-        let ahead = self.run.clock.now().duration_since(notion_clock.now(&self.run.clock));
-        if ahead > NOTABLE_CLOCK_ERROR {
-            let warning = format!("this machine's clock is {} s ahead of Notion's; Notion's counts", ahead.as_secs());
-            report.warnings.push(warning);
-        }
+        self.check_clock(notion_clock);
         let ids: Vec<DataSourceId> = sources.iter().map(|source| source.id).collect();
-        let loaded = self.watermarks.load(self.database, &ids, self.run).await?;
-        report.warnings.extend(loaded.warnings);
+        let mut loaded = self.watermarks.load(self.database, &ids, self.run).await?;
+        let context = SourceContext { options, notion_clock, is_cache_usable: loaded.is_cache_usable };
         let mut first_failure = None;
-        let mut is_sweep_owed = false;
+        let mut is_sweep_pending = false;
+        let mut seen: HashMap<DataSourceId, SeenRows> = HashMap::new();
         for source in &sources {
-            let watermark =
-                loaded.watermarks.get(&source.id).cloned().unwrap_or_else(|| Watermark::none(self.database, source.id));
-            let given = Given { wanted, notion_clock, is_cache_usable: loaded.is_cache_usable };
-            match self.sync_source(source, watermark, given, report).await {
-                Ok(is_owed) => is_sweep_owed |= is_owed,
-                Err(Stop::DeadlineNear { retry_after }) => near_deadline(report, retry_after),
-                Err(Stop::Failed(failure)) => {
+            let mut watermark =
+                loaded.watermarks.remove(&source.id).unwrap_or_else(|| Watermark::none(self.database, source.id));
+            let room = MAX_SEEN_ROWS - seen.values().map(SeenRows::len).sum::<usize>();
+            let mut source_sync = SourceSync::begin(self, source, &watermark, context.is_cache_usable, room);
+            let synced = source_sync.sync(&mut watermark, context).await;
+            seen.extend(source_sync.take_seen().map(|rows| (source.id, rows)));
+            report.add_source(source_sync.into_report(&watermark));
+            match synced {
+                Ok(SyncedSource::Advanced { is_sweep_pending: is_pending }) => is_sweep_pending |= is_pending,
+                Ok(SyncedSource::OutOfTime(out_of_time)) => end_run(Ended::OutOfTime(out_of_time), report),
+                Err(failure) => {
                     first_failure.get_or_insert(failure);
                 }
             }
@@ -139,19 +171,29 @@ impl Engine<'_> {
         if let Some(failure) = first_failure {
             return Err(failure.into());
         }
-        if is_sweep_owed && report.outcome == Outcome::Complete {
-            sweep::sweep(self, &sources, wanted.allow_removals, report).await?;
+        if is_sweep_pending && report.outcome == Outcome::Complete {
+            let swept = sweep::sweep(self, &sources, seen, options.allow_removals, report).await?;
+            end_run(swept, report);
         }
         Ok(())
     }
 
-    /// The database's data sources, asked for in every run: a user can add one at any time.
+    /// Warns when this machine's clock is ahead of Notion's.
+    fn check_clock(&self, notion_clock: NotionClock) {
+        let ahead = self.run.clock.now().duration_since(notion_clock.now(&self.run.clock));
+        if ahead > MIN_NOTABLE_CLOCK_ERROR {
+            let warning = format!("this machine's clock is {} s ahead of Notion's; Notion's counts", ahead.as_secs());
+            self.run.warn("clock", warning);
+        }
+    }
+
+    /// Lists the data sources of the database, in every run: a user can add one at any time.
     async fn sources(&self) -> Result<Sources, Stop> {
         let database = self.database;
         match self.notion.database(database.id, self.run).await {
             Ok(info) if info.in_trash => {
                 let message =
-                    format!("database {} ({}) lies in Notion's trash; nothing was marked", database.name, database.id);
+                    format!("database {} ({}) is in Notion's trash; nothing was marked", database.name, database.id);
                 Err(Failure::new(FailureClass::SourceAccessLost, message).into())
             }
             Ok(info) => {
@@ -166,75 +208,11 @@ impl Engine<'_> {
             Err(error) => Err(error.into()),
         }
     }
-
-    /// One data source: the planned walk, and after one that went on from a stored position the edits made in between.
-    /// `true` = a sweep is owed.
-    async fn sync_source(
-        &self,
-        source: &DataSourceRef,
-        mut watermark: Watermark,
-        Given { wanted, notion_clock, is_cache_usable }: Given,
-        report: &mut Report,
-    ) -> Result<bool, Stop> {
-        let mut walk = SourceWalk::begin(self, source, &watermark, is_cache_usable);
-        let (mut full_refresh, mut restart) = (wanted.full_refresh, wanted.restart);
-        let result = loop {
-            // A clock that runs ahead would carry the watermark past edits that are still to come.
-            let now = notion_clock.now(&self.run.clock);
-            let planned = match plan(&watermark.row, full_refresh, restart, now, self.config.settle) {
-                Ok(planned) => planned,
-                Err(failure) => break Err(failure.into()),
-            };
-            walk.note_plan(&planned);
-            info!(data_source = %source.id, mode = planned.mode.name(), edited_since = planned.edited_since.map(tracing::field::display),
-                  is_resumed = planned.is_resumed, "walking");
-            match walk.carry_out(&planned, &mut watermark).await {
-                // The rows are written; where the data source stands is asked of the truth, and the walk done again from there.
-                Ok(()) if walk.take_stale() => {
-                    match self.watermarks.from_truth(self.database, source.id, self.run).await {
-                        Ok(stored) => watermark = stored,
-                        Err(failure) => break Err(failure.into()),
-                    }
-                }
-                // What it owes, a sweep, stands in the watermark: the plan of the catch-up takes it over.
-                Ok(()) if planned.is_resumed => (full_refresh, restart) = (false, false),
-                walked => break walked.map(|()| planned.sweep),
-            }
-        };
-        report.add_source(walk.into_report(&watermark));
-        result
-    }
-
-    /// Finds and repairs what no query shows.
-    ///
-    /// # Errors
-    /// As a sync; `RemovalShareExceeded` when the guard refuses.
-    pub async fn sweep(&self, allow_removals: bool, report: &mut Report) -> Result<(), Failure> {
-        let swept = match self.sources().await {
-            Ok(found) => sweep::sweep(self, &found.sources, allow_removals, report).await,
-            Err(stop) => Err(stop),
-        };
-        match swept {
-            Ok(()) => Ok(()),
-            Err(stop) => {
-                self.owe(&stop, &Resume::of_sweep(self.run.clock.now(), None, false), report).await;
-                ended_early(stop, report)
-            }
-        }
-    }
 }
 
-fn ended_early(stop: Stop, report: &mut Report) -> Result<(), Failure> {
-    match stop {
-        Stop::Failed(failure) => Err(failure),
-        Stop::DeadlineNear { retry_after } => {
-            near_deadline(report, retry_after);
-            Ok(())
-        }
-    }
-}
-
-pub(super) fn near_deadline(report: &mut Report, retry_after: Option<std::time::Duration>) {
+/// Notes in the report how the work ended.
+fn end_run(ended: Ended, report: &mut Report) {
+    let Ended::OutOfTime(OutOfTime { retry_after }) = ended else { return };
     report.outcome = Outcome::Partial;
     if let Some(wait) = retry_after {
         report.retry_after_seconds = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));

@@ -1,219 +1,275 @@
-//! Pure: what is stored, what is asked and what time it is → what to walk, and the watermark it would justify.
+//! Pure: turns the stored watermark, the request and the time into the stretches to walk and the watermark they justify.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::failure::Failure;
-use crate::notion::Partition;
-use crate::run::clock::floor_minute;
+use crate::run::clock::Minute;
 use crate::run::report::{Mode, Window};
-use crate::warehouse::WatermarkRow;
-use crate::watermark::{Resume, Stretch, Swept};
+use crate::watermark::{PendingSweep, Position, Scope, Stretch, WalkPosition, Watermark};
 
-/// What to do with one data source.
+/// The walk that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalkRequest {
+    /// Read the edits since the watermark, or continue what is unfinished.
+    Incremental,
+    /// Read everything.
+    FullRefresh,
+    /// Drop what is unfinished and start over as what it was.
+    Restart,
+    /// Drop what is unfinished and read everything.
+    RestartedFullRefresh,
+}
+
+impl WalkRequest {
+    /// Returns true when everything is to be read.
+    #[must_use]
+    pub fn is_full_refresh(self) -> bool {
+        matches!(self, Self::FullRefresh | Self::RestartedFullRefresh)
+    }
+
+    fn is_restart(self) -> bool {
+        matches!(self, Self::Restart | Self::RestartedFullRefresh)
+    }
+}
+
+/// The walk of one data source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// How the walk is called.
-    pub mode: Mode,
-    /// Rows edited at or after; `None` = all.
-    pub edited_since: Option<Timestamp>,
-    /// When the walk began, in this run or in the one it goes on from.
+    /// The rows that it reads, and the sweep that follows.
+    pub scope: Scope,
+    /// The start of the walk, in this run or in the one that it continues.
     pub started_at: Timestamp,
-    /// What to walk, in order.
+    /// The stretches to walk, in order.
     pub stretches: Vec<Stretch>,
-    /// `synced_through` once all of it is walked, merged and proven.
-    pub target: Timestamp,
-    /// A sweep follows.
-    pub sweep: bool,
-    /// How far that sweep has come already.
-    pub swept: Option<Swept>,
-    /// That sweep is the end of a full refresh.
-    pub ends_full_refresh: bool,
-    /// Goes on from a stored position.
+    /// The `synced_through` that it justifies once all of it is walked, merged and proven.
+    pub target: Minute,
+    /// It continues from a stored position.
     pub is_resumed: bool,
 }
 
 impl Plan {
-    /// The window for the report.
+    /// Returns the mode, as reports name it.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match self.scope {
+            Scope::Everything => Mode::FullRefresh,
+            Scope::EditedSince(..) => Mode::Incremental,
+        }
+    }
+
+    /// Returns the sweep that follows.
+    #[must_use]
+    pub fn sweep(&self) -> Option<PendingSweep> {
+        self.scope.sweep()
+    }
+
+    /// Returns the window for the report.
     #[must_use]
     pub fn window(&self) -> Window {
-        Window { edited_since: self.edited_since, synced_through: self.target }
+        Window { edited_since: self.scope.edited_since().map(Minute::start), synced_through: self.target.start() }
+    }
+
+    /// Returns the position from which another run continues when `rest` is left to walk.
+    #[must_use]
+    pub fn position(&self, rest: Vec<Stretch>) -> Option<Position> {
+        Position::of_walk(self.scope, self.started_at, rest)
     }
 }
 
-/// Makes the plan. A stored position is gone on from whatever was asked, with two exceptions: `restart` drops it, and an
-/// unfinished full refresh starts over as one; a full refresh replaces the position of an incremental walk, all of whose rows it reads as well.
+/// Makes the plan. A stored position is continued whatever was asked for, with two exceptions: a restart drops it, and an
+/// unfinished full refresh then starts over as one; a full refresh replaces the position of an incremental walk, all of
+/// whose rows it reads as well.
 ///
 /// # Errors
-/// `StoredStateUnreadable` when the stored position is not of this version.
-pub fn plan(
-    stored: &WatermarkRow,
-    full_refresh: bool,
-    restart: bool,
-    now: Timestamp,
-    settle: Duration,
-) -> Result<Plan, Failure> {
-    let wants_everything = full_refresh || stored.synced_through.is_none();
-    if restart {
-        // What was under way starts over; what it was can't be told of a position that can't be read.
-        let was_full = |text: &String| Resume::parse(text).map_or(true, |resume| resume.is_of_full_refresh());
-        return Ok(fresh(stored, wants_everything || stored.resume.as_ref().is_some_and(was_full), now, settle));
+/// `StoredStateUnreadable` when the stored position has another version.
+pub fn plan(stored: &Watermark, request: WalkRequest, now: Timestamp, margin: Duration) -> Result<Plan, Failure> {
+    let everything = fresh(Scope::Everything, stored, now, margin);
+    let Some(watermark) = stored.synced_through else {
+        // Nothing but a full refresh can be unfinished before the first one has ended.
+        return match stored.position.unfinished() {
+            Ok(Some(Position::Walk(walk))) if !request.is_restart() && walk.scope == Scope::Everything => {
+                Ok(resumed(stored, walk, margin))
+            }
+            Err(failure) if !request.is_restart() => Err(failure),
+            _ => Ok(everything),
+        };
+    };
+    let incremental = |sweep| fresh(Scope::EditedSince(watermark, sweep), stored, now, margin);
+    if request.is_restart() {
+        // A position that can't be read may have been one of a full refresh, which reads all that another walk would.
+        let was_full = stored
+            .position
+            .unfinished()
+            .map_or(true, |unfinished| unfinished.is_some_and(Position::is_of_full_refresh));
+        return Ok(if was_full || request.is_full_refresh() { everything } else { incremental(None) });
     }
-    if let Some(resume) = stored.resume.as_deref().map(Resume::parse).transpose()? {
-        let is_walk_pending = !resume.stretches.is_empty();
-        let is_full = resume.edited_since.is_none();
-        if is_walk_pending && (is_full || !wants_everything) {
-            return Ok(Plan {
-                mode: if is_full { Mode::FullRefresh } else { Mode::Incremental },
-                edited_since: resume.edited_since,
-                started_at: resume.started_at,
-                stretches: resume.stretches,
-                target: target(resume.started_at, settle, stored.synced_through),
-                sweep: is_full || resume.sweep,
-                swept: resume.swept,
-                ends_full_refresh: is_full || resume.ends_full_refresh,
-                is_resumed: true,
-            });
+    Ok(match stored.position.unfinished()? {
+        Some(Position::Walk(walk)) if walk.scope == Scope::Everything || !request.is_full_refresh() => {
+            resumed(stored, walk, margin)
         }
-        // A full refresh of which the sweep alone is left goes on with that, and reads what was edited since.
-        let is_rest_of_full_refresh = resume.ends_full_refresh && stored.synced_through.is_some();
-        if resume.sweep && (!wants_everything || is_rest_of_full_refresh) {
-            let rest = fresh(stored, false, now, settle);
-            return Ok(Plan { sweep: true, swept: resume.swept, ends_full_refresh: resume.ends_full_refresh, ..rest });
+        // The rest of a full refresh is its sweep: it is continued, after a walk of the edits since.
+        Some(unfinished) if unfinished.is_of_full_refresh() || !request.is_full_refresh() => {
+            incremental(unfinished.sweep())
         }
-    }
-    Ok(fresh(stored, wants_everything, now, settle))
+        _ if request.is_full_refresh() => everything,
+        _ => incremental(None),
+    })
 }
 
-fn fresh(stored: &WatermarkRow, is_full: bool, now: Timestamp, settle: Duration) -> Plan {
+fn fresh(scope: Scope, stored: &Watermark, now: Timestamp, margin: Duration) -> Plan {
     Plan {
-        mode: if is_full { Mode::FullRefresh } else { Mode::Incremental },
-        edited_since: stored.synced_through.filter(|_| !is_full),
+        scope,
         started_at: now,
-        stretches: vec![Stretch::whole(Partition::Default), Stretch::whole(Partition::Archived)],
-        target: target(now, settle, stored.synced_through),
-        sweep: is_full,
-        swept: None,
-        ends_full_refresh: is_full,
+        stretches: Stretch::both_partitions(),
+        target: target(now, margin, stored.synced_through),
         is_resumed: false,
     }
 }
 
-/// The minute floor of `started_at − settle`: Notion rounds times down and its index lags (facts/notion §3.1, §3.3). Never
-/// before what is stored, whatever the clock does.
-fn target(started_at: Timestamp, settle: Duration, stored: Option<Timestamp>) -> Timestamp {
-    let settled = floor_minute(started_at.saturating_sub(settle).unwrap_or(started_at));
+fn resumed(stored: &Watermark, walk: &WalkPosition, margin: Duration) -> Plan {
+    Plan {
+        scope: walk.scope,
+        started_at: walk.started_at,
+        stretches: walk.stretches.clone(),
+        target: target(walk.started_at, margin, stored.synced_through),
+        is_resumed: true,
+    }
+}
+
+/// Returns the minute of `started_at − margin`: Notion rounds times down and its index lags (facts/notion §3.1, §3.3). It is
+/// never before the stored one, whatever the clock does.
+fn target(started_at: Timestamp, margin: Duration, stored: Option<Minute>) -> Minute {
+    let settled = Minute::floor(started_at.saturating_sub(margin).unwrap_or(started_at));
     stored.map_or(settled, |stored| settled.max(stored))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{DataSourceId, DatabaseId, DatabaseName};
+    use crate::ids::{DataSourceId, Database, DatabaseId, DatabaseName};
+    use crate::notion::Partition;
+    use crate::watermark::{StoredPosition, SweepProgress};
 
-    const SETTLE: Duration = Duration::from_secs(120);
+    const MARGIN: Duration = Duration::from_secs(120);
+    const NOW: &str = "2026-11-22T13:02:50Z";
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
-    fn stored(synced_through: Option<&str>, resume: Option<Resume>) -> WatermarkRow {
+    fn minute(text: &str) -> Minute {
+        Minute::exact(at(text)).unwrap()
+    }
+
+    fn stored(synced_through: Option<&str>, position: Option<Position>) -> Watermark {
         let id = "27a5d30a-1728-4a1e-a788-71341f22fb97";
-        WatermarkRow {
-            synced_through: synced_through.map(at),
-            resume: resume.map(|resume| resume.to_text().unwrap()),
-            ..WatermarkRow::empty(
-                DatabaseId::parse(id).unwrap(),
-                &DatabaseName::parse("projects").unwrap(),
-                DataSourceId::parse(id).unwrap(),
-            )
+        let database = Database { id: DatabaseId::parse(id).unwrap(), name: DatabaseName::parse("projects").unwrap() };
+        Watermark {
+            synced_through: synced_through.map(minute),
+            position: position.into(),
+            ..Watermark::none(&database, DataSourceId::parse(id).unwrap())
         }
+    }
+
+    fn sweep(ends_full_refresh: bool) -> PendingSweep {
+        let progress = SweepProgress { created_before: minute("2026-01-01T00:00:00Z"), removed: 3 };
+        PendingSweep { progress: Some(progress), ends_full_refresh }
     }
 
     #[test]
     fn the_first_sync_reads_everything_and_sweeps() {
-        let plan = plan(&stored(None, None), false, false, at("2026-11-22T13:02:50Z"), SETTLE).unwrap();
-        assert_eq!((plan.mode, plan.edited_since, plan.sweep), (Mode::FullRefresh, None, true));
-        assert_eq!(plan.target, at("2026-11-22T13:00:00Z"));
+        let plan = plan(&stored(None, None), WalkRequest::Incremental, at(NOW), MARGIN).unwrap();
+        assert_eq!((plan.mode(), plan.scope), (Mode::FullRefresh, Scope::Everything));
+        assert!(plan.sweep().is_some());
+        assert_eq!(plan.target, minute("2026-11-22T13:00:00Z"));
         assert_eq!(plan.stretches.len(), 2, "both partitions");
     }
 
     #[test]
     fn an_incremental_run_begins_at_the_watermark() {
-        let row = stored(Some("2026-11-22T12:45:00Z"), None);
-        let plan = plan(&row, false, false, at("2026-11-22T13:02:50Z"), SETTLE).unwrap();
-        assert_eq!(plan.edited_since, Some(at("2026-11-22T12:45:00Z")));
-        assert!(!plan.sweep);
+        let stored = stored(Some("2026-11-22T12:45:00Z"), None);
+        let plan = plan(&stored, WalkRequest::Incremental, at(NOW), MARGIN).unwrap();
+        assert_eq!(plan.scope, Scope::EditedSince(minute("2026-11-22T12:45:00Z"), None));
     }
 
     #[test]
     fn a_clock_that_stepped_back_never_moves_the_watermark_back() {
-        let row = stored(Some("2026-11-22T12:45:00Z"), None);
-        let plan = plan(&row, false, false, at("2026-11-22T09:00:00Z"), SETTLE).unwrap();
-        assert_eq!(plan.target, at("2026-11-22T12:45:00Z"));
+        let stored = stored(Some("2026-11-22T12:45:00Z"), None);
+        let plan = plan(&stored, WalkRequest::Incremental, at("2026-11-22T09:00:00Z"), MARGIN).unwrap();
+        assert_eq!(plan.target, minute("2026-11-22T12:45:00Z"));
     }
 
     #[test]
     fn an_unfinished_full_refresh_goes_on_with_its_own_start_whoever_asks() {
         let rest =
-            vec![Stretch { created_from: Some(at("2024-01-01T00:00:00Z")), ..Stretch::whole(Partition::Default) }];
-        let resume = Resume::new(None, at("2026-11-22T12:00:30Z"), rest.clone(), true);
-        let row = stored(Some("2026-11-20T00:00:00Z"), Some(resume));
-        for full_refresh in [false, true] {
-            let plan = plan(&row, full_refresh, false, at("2026-11-22T13:02:50Z"), SETTLE).unwrap();
-            assert_eq!(plan.stretches, rest);
-            assert_eq!(plan.target, at("2026-11-22T11:58:00Z"));
-            assert!(plan.is_resumed && plan.sweep);
+            vec![Stretch { created_from: Some(minute("2024-01-01T00:00:00Z")), ..Stretch::whole(Partition::Default) }];
+        let position = Position::of_walk(Scope::Everything, at("2026-11-22T12:00:30Z"), rest.clone());
+        for synced_through in [None, Some("2026-11-20T00:00:00Z")] {
+            let stored = stored(synced_through, position.clone());
+            for request in [WalkRequest::Incremental, WalkRequest::FullRefresh] {
+                let plan = plan(&stored, request, at(NOW), MARGIN).unwrap();
+                assert_eq!(plan.stretches, rest);
+                assert_eq!(plan.target, minute("2026-11-22T11:58:00Z"));
+                assert!(plan.is_resumed && plan.sweep().is_some());
+            }
+            let restarted = plan(&stored, WalkRequest::RestartedFullRefresh, at(NOW), MARGIN).unwrap();
+            assert!(!restarted.is_resumed);
+            assert_eq!(restarted.stretches.len(), 2);
         }
-        let restarted = plan(&row, true, true, at("2026-11-22T13:02:50Z"), SETTLE).unwrap();
-        assert!(!restarted.is_resumed);
-        assert_eq!(restarted.stretches.len(), 2);
     }
 
     #[test]
-    fn a_full_refresh_of_which_the_sweep_is_left_goes_on_with_it_and_a_plain_sweep_is_none() {
-        let swept = Some(Swept { created_before: at("2026-01-01T00:00:00Z"), removed: 3 });
+    fn the_sweep_of_a_full_refresh_continues_and_a_plain_sweep_gives_way_to_one() {
         for (ends_full_refresh, mode) in [(true, Mode::Incremental), (false, Mode::FullRefresh)] {
-            let resume = Resume::of_sweep(at("2026-11-22T12:00:30Z"), swept, ends_full_refresh);
-            let row = stored(Some("2026-11-22T11:58:00Z"), Some(resume));
-            let plan = plan(&row, true, false, at("2026-11-22T13:02:50Z"), SETTLE).unwrap();
-            assert_eq!((plan.mode, plan.sweep), (mode, true));
-            assert_eq!(plan.swept.is_some(), ends_full_refresh);
+            let alone = Position::of_sweep(at("2026-11-22T12:00:30Z"), sweep(ends_full_refresh));
+            let scope = Scope::EditedSince(minute("2026-11-22T11:58:00Z"), Some(sweep(ends_full_refresh)));
+            let after_a_walk = Position::of_walk(scope, at("2026-11-22T12:00:30Z"), Stretch::both_partitions());
+            for position in [Some(alone), after_a_walk] {
+                let stored = stored(Some("2026-11-22T11:58:00Z"), position);
+                let plan = plan(&stored, WalkRequest::FullRefresh, at(NOW), MARGIN).unwrap();
+                assert_eq!((plan.mode(), plan.is_resumed), (mode, false));
+                assert_eq!(plan.sweep().unwrap().progress.is_some(), ends_full_refresh);
+            }
         }
     }
 
     #[test]
-    fn what_is_restarted_starts_over_as_what_it_was() {
-        let now = at("2026-11-22T13:02:50Z");
+    fn an_unfinished_run_that_is_restarted_starts_over_as_what_it_was() {
+        let since = minute("2026-11-22T11:00:00Z");
         let stretches = vec![Stretch::whole(Partition::Archived)];
-        let full = Resume::new(None, now, stretches.clone(), true);
-        let incremental = Resume::new(Some(at("2026-11-22T11:00:00Z")), now, stretches, false);
-        for (resume, mode) in [(full, Mode::FullRefresh), (incremental, Mode::Incremental)] {
-            let row = stored(Some("2026-11-22T11:58:00Z"), Some(resume));
-            let plan = plan(&row, false, true, now, SETTLE).unwrap();
-            assert_eq!((plan.mode, plan.is_resumed, plan.stretches.len()), (mode, false, 2));
+        let unfinished =
+            |scope| stored(Some("2026-11-22T11:58:00Z"), Position::of_walk(scope, at(NOW), stretches.clone()));
+        for (scope, mode) in [
+            (Scope::Everything, Mode::FullRefresh),
+            (Scope::EditedSince(since, Some(sweep(true))), Mode::FullRefresh),
+            (Scope::EditedSince(since, Some(sweep(false))), Mode::Incremental),
+            (Scope::EditedSince(since, None), Mode::Incremental),
+        ] {
+            let plan = plan(&unfinished(scope), WalkRequest::Restart, at(NOW), MARGIN).unwrap();
+            assert_eq!((plan.mode(), plan.is_resumed, plan.stretches.len()), (mode, false, 2));
         }
-        let unreadable = WatermarkRow { resume: Some("x".to_owned()), ..stored(Some("2026-11-22T11:58:00Z"), None) };
-        assert_eq!(plan(&unreadable, false, true, now, SETTLE).unwrap().mode, Mode::FullRefresh);
+        let unreadable =
+            Watermark { position: StoredPosition::read(Some("x")), ..stored(Some("2026-11-22T11:58:00Z"), None) };
+        assert_eq!(plan(&unreadable, WalkRequest::Restart, at(NOW), MARGIN).unwrap().mode(), Mode::FullRefresh);
+        assert!(plan(&unreadable, WalkRequest::FullRefresh, at(NOW), MARGIN).is_err());
     }
 
     #[test]
     fn a_pending_sweep_does_not_hold_back_fresh_edits() {
-        let resume = Resume::new(None, at("2026-11-22T12:00:30Z"), Vec::new(), true);
-        let row = stored(Some("2026-11-22T11:58:00Z"), Some(resume));
-        let plan = plan(&row, false, false, at("2026-11-22T13:02:50Z"), SETTLE).unwrap();
-        assert_eq!((plan.mode, plan.sweep), (Mode::Incremental, true));
-        assert_eq!(plan.edited_since, Some(at("2026-11-22T11:58:00Z")));
+        let position = Position::of_sweep(at("2026-11-22T12:00:30Z"), sweep(false));
+        let stored = stored(Some("2026-11-22T11:58:00Z"), Some(position));
+        let plan = plan(&stored, WalkRequest::Incremental, at(NOW), MARGIN).unwrap();
+        assert_eq!(plan.scope, Scope::EditedSince(minute("2026-11-22T11:58:00Z"), Some(sweep(false))));
     }
 
     proptest::proptest! {
         #[test]
-        fn a_target_is_a_whole_minute_never_past_the_settled_start(now in 0i64..4_000_000_000, settle in 0u64..100_000) {
+        fn a_target_is_a_whole_minute_never_past_the_settled_start(now in 0i64..4_000_000_000, margin in 0u64..100_000) {
             let now = Timestamp::from_second(now).unwrap();
-            let plan = plan(&stored(None, None), false, false, now, Duration::from_secs(settle)).unwrap();
-            proptest::prop_assert_eq!(plan.target.as_second().rem_euclid(60), 0);
-            proptest::prop_assert!(plan.target <= now - Duration::from_secs(settle));
+            let plan = plan(&stored(None, None), WalkRequest::Incremental, now, Duration::from_secs(margin)).unwrap();
+            proptest::prop_assert!(plan.target.start() <= now - Duration::from_secs(margin));
         }
     }
 }

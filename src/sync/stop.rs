@@ -1,4 +1,4 @@
-//! Why work ended before its end: the deadline, which is no failure, or a failure.
+//! The end of work before it was done: the deadline, which is no failure, or a failure.
 
 use std::time::Duration;
 
@@ -6,33 +6,77 @@ use crate::databricks::DatabricksError;
 use crate::failure::{Failure, FailureClass};
 use crate::notion::NotionError;
 
-/// Why work ended early.
+/// The time for work is over: the position is stored, and the run answers `partial`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfTime {
+    /// The wait that a server asked for, if that was the reason.
+    pub retry_after: Option<Duration>,
+}
+
+/// The end of work that can be continued by another run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Ended {
+    /// All of it is done.
+    Complete,
+    /// The time was over first.
+    OutOfTime(OutOfTime),
+}
+
+/// The reason why a step of the work could not be done. It travels by `?` up to where the work is ended in order, and is
+/// turned there into an [`Ended`] or a failure.
 #[derive(Debug)]
 pub enum Stop {
-    /// The time for work is over: store the position and answer `partial`.
-    DeadlineNear {
-        /// The wait that a server asked for, if that was the reason.
-        retry_after: Option<Duration>,
-    },
+    /// The time for work is over.
+    OutOfTime(OutOfTime),
     /// The run fails.
     Failed(Failure),
 }
 
 impl Stop {
-    /// The same with `context` in front of a failure's message.
+    /// Puts `context` in front of a failure's message.
     #[must_use]
     pub fn context(self, context: impl std::fmt::Display) -> Self {
         match self {
             Self::Failed(failure) => Self::Failed(failure.context(context)),
-            near @ Self::DeadlineNear { .. } => near,
+            Self::OutOfTime(out_of_time) => Self::OutOfTime(out_of_time),
         }
+    }
+
+    /// Returns the end of the time for work, if that is the reason.
+    #[must_use]
+    pub fn out_of_time(&self) -> Option<OutOfTime> {
+        match self {
+            Self::OutOfTime(out_of_time) => Some(*out_of_time),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
+impl Ended {
+    /// Tells the end of time from a failure.
+    ///
+    /// # Errors
+    /// The failure.
+    pub fn of(result: Result<(), Stop>) -> Result<Self, Failure> {
+        match result {
+            Ok(()) => Ok(Self::Complete),
+            Err(Stop::OutOfTime(out_of_time)) => Ok(Self::OutOfTime(out_of_time)),
+            Err(Stop::Failed(failure)) => Err(failure),
+        }
+    }
+}
+
+impl From<OutOfTime> for Stop {
+    fn from(out_of_time: OutOfTime) -> Self {
+        Self::OutOfTime(out_of_time)
     }
 }
 
 impl From<NotionError> for Stop {
     fn from(error: NotionError) -> Self {
         match error {
-            NotionError::DeadlineNear { retry_after } => Self::DeadlineNear { retry_after },
+            NotionError::DeadlineNear { retry_after } => OutOfTime { retry_after }.into(),
             error => Self::Failed(error.into()),
         }
     }
@@ -41,7 +85,7 @@ impl From<NotionError> for Stop {
 impl From<DatabricksError> for Stop {
     fn from(error: DatabricksError) -> Self {
         match error {
-            DatabricksError::DeadlineNear { retry_after } => Self::DeadlineNear { retry_after },
+            DatabricksError::DeadlineNear { retry_after } => OutOfTime { retry_after }.into(),
             error => Self::Failed(error.into()),
         }
     }
@@ -51,7 +95,7 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         // A statement that the deadline cut short is no failure of the run.
         if failure.class() == FailureClass::DeadlineExceeded {
-            return Self::DeadlineNear { retry_after: failure.retry_after() };
+            return OutOfTime { retry_after: failure.retry_after() }.into();
         }
         Self::Failed(failure)
     }

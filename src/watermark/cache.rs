@@ -1,20 +1,20 @@
-//! The cache: one DynamoDB item per data source. May be lost, down or behind without harm; never moves back.
+//! The cache: one DynamoDB item per data source. It may be lost, down or behind without harm, and never moves back.
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{RecentRows, Resume, Watermark};
+use super::{Position, RecentRows, StoredPosition, Watermark};
 use crate::aws::state_table::{Item, StateTable, integer, number, string, text};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database, DatabaseId};
 use crate::run::Run;
-use crate::warehouse::WatermarkRow;
+use crate::run::clock::Minute;
 
-/// Bytes that the recent rows may take: DynamoDB's limit is 400 KB an item. Beyond it they are left out, and the next run
+/// The largest size of the recent rows: DynamoDB's limit is 400 KB an item. Larger ones are left out, and the next run
 /// merges some rows for nothing.
-const RECENT_ROWS_MAX_BYTES: usize = 350_000;
+const MAX_RECENT_ROWS_BYTES: usize = 350_000;
 
-/// A watermark further ahead than this was written by no clock that was merely wrong.
-const LARGEST_CLOCK_ERROR: SignedDuration = SignedDuration::from_hours(24);
+/// The largest error of a clock that is merely wrong: a watermark further ahead is none.
+const MAX_CLOCK_ERROR: SignedDuration = SignedDuration::from_hours(24);
 
 const SORT_KEY_PREFIX: &str = "watermark#";
 
@@ -22,21 +22,21 @@ const SORT_KEY_PREFIX: &str = "watermark#";
 #[derive(Debug, Clone)]
 pub struct Cache {
     table: StateTable,
-    /// Catalog and schema of the tables that the items speak of.
+    /// The catalog and schema of the tables that the items are about.
     schema: String,
 }
 
 impl Cache {
-    /// The items in `table` that speak of the tables in `schema`, catalog included.
+    /// Works on the items in `table` that are about the tables in `schema` (catalog included).
     #[must_use]
     pub fn new(table: StateTable, schema: String) -> Self {
         Self { table, schema }
     }
 
-    /// Reads one data source's watermark; `None` = not there, or of other tables.
+    /// Reads one data source's watermark; `None` = there is none, or it is about other tables.
     ///
     /// # Errors
-    /// `DynamoDbUnavailable`, or `StoredStateUnreadable` when the item is not ours to read, or lies in the future.
+    /// `DynamoDbUnavailable`, or `StoredStateUnreadable` when the item can't be read, or is in the future.
     pub async fn load(
         &self,
         database: &Database,
@@ -49,9 +49,9 @@ impl Cache {
             return Ok(None);
         }
         let watermark = read(&item, database, source)?;
-        let latest = now.saturating_add(LARGEST_CLOCK_ERROR).unwrap_or(now);
-        if let Some(at) = watermark.row.synced_through.filter(|at| *at > latest) {
-            return Err(unreadable(&format!("its synced_through {at} lies in the future")));
+        let latest = now.saturating_add(MAX_CLOCK_ERROR).unwrap_or(now);
+        if let Some(at) = watermark.synced_through.filter(|at| at.start() > latest) {
+            return Err(unreadable(&format!("its synced_through {at} is in the future")));
         }
         Ok(Some(watermark))
     }
@@ -66,11 +66,11 @@ impl Cache {
         delete.send().await.map(drop).map_err(|error| self.table.failure("DeleteItem", &error))
     }
 
-    /// Reads all watermarks of a database, for people.
+    /// Reads all watermarks of a database.
     ///
     /// # Errors
     /// As [`Cache::load`].
-    pub async fn load_all(&self, database: &Database) -> Result<Vec<WatermarkRow>, Failure> {
+    pub async fn load_all(&self, database: &Database) -> Result<Vec<Watermark>, Failure> {
         let items = self.table.query(database.id, SORT_KEY_PREFIX, false).await?;
         items
             .iter()
@@ -78,7 +78,7 @@ impl Cache {
             .map(|item| {
                 let id = text(item, "sk").and_then(|key| key.strip_prefix(SORT_KEY_PREFIX)).unwrap_or_default();
                 let source = DataSourceId::parse(id).map_err(|error| unreadable("its sort key").caused_by(error))?;
-                read(item, database, source).map(|watermark| watermark.row)
+                read(item, database, source)
             })
             .collect()
     }
@@ -88,23 +88,19 @@ impl Cache {
     /// # Errors
     /// `DynamoDbUnavailable`.
     pub async fn store(&self, watermark: &Watermark, run: &Run) -> Result<(), Failure> {
-        let row = &watermark.row;
-        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(write(
-            watermark,
-            &self.schema,
-            run,
-        )));
-        let put = match row.synced_through {
+        let item = write(watermark, &self.schema, run)?;
+        let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(item));
+        let put = match watermark.synced_through {
             None => put.condition_expression("attribute_not_exists(synced_through_ms)"),
             Some(at) => put
                 .condition_expression(
                     "attribute_not_exists(synced_through_ms) OR synced_through_ms <= :synced_through_ms",
                 )
-                .expression_attribute_values(":synced_through_ms", number(at.as_millisecond())),
+                .expression_attribute_values(":synced_through_ms", number(at.start().as_millisecond())),
         };
         match put.send().await {
             Ok(_) => Ok(()),
-            // Another run was faster: what it stored is later, and later counts.
+            // Another run already stored a later watermark, and the later one counts.
             Err(error)
                 if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
             {
@@ -123,42 +119,41 @@ fn unreadable(what: &str) -> Failure {
     Failure::new(FailureClass::StoredStateUnreadable, format!("a watermark item of the cache can't be read: {what}"))
 }
 
-fn write(watermark: &Watermark, schema: &str, run: &Run) -> Item {
-    let row = &watermark.row;
+fn write(watermark: &Watermark, schema: &str, run: &Run) -> Result<Item, Failure> {
     let mut item = Item::from([
-        ("pk".to_owned(), string(row.database_id)),
-        ("sk".to_owned(), string(sort_key(row.data_source_id))),
-        ("database_name".to_owned(), string(&row.database_name)),
+        ("pk".to_owned(), string(watermark.database_id)),
+        ("sk".to_owned(), string(sort_key(watermark.data_source_id))),
+        ("database_name".to_owned(), string(&watermark.database_name)),
         ("updated_at".to_owned(), string(run.clock.now())),
         ("sync_run_id".to_owned(), string(&run.id)),
         ("schema".to_owned(), string(schema)),
     ]);
     let times = [
-        ("synced_through", row.synced_through),
-        ("last_edited_time", row.last_edited_time),
-        ("last_full_refresh_at", row.last_full_refresh_at),
-        ("last_sweep_at", row.last_sweep_at),
+        ("synced_through", watermark.synced_through.map(Minute::start)),
+        ("last_edited_time", watermark.last_edited_time),
+        ("last_full_refresh_at", watermark.last_full_refresh_at),
+        ("last_sweep_at", watermark.last_sweep_at),
     ];
     for (name, at) in times {
         if let Some(at) = at {
             item.insert(name.to_owned(), string(at));
         }
     }
-    if let Some(at) = row.synced_through {
-        item.insert("synced_through_ms".to_owned(), number(at.as_millisecond()));
+    if let Some(at) = watermark.synced_through {
+        item.insert("synced_through_ms".to_owned(), number(at.start().as_millisecond()));
     }
-    if let Some(written_by) = &row.written_by {
+    if let Some(written_by) = &watermark.written_by {
         item.insert("truth_run_id".to_owned(), string(written_by));
     }
-    if let Some(resume) = &row.resume {
+    if let Some(resume) = watermark.position.to_text()? {
         item.insert("resume".to_owned(), string(resume));
     }
     if let Ok(recent) = serde_json::to_string(&watermark.recent)
-        && recent.len() <= RECENT_ROWS_MAX_BYTES
+        && recent.len() <= MAX_RECENT_ROWS_BYTES
     {
         item.insert("recent_rows".to_owned(), string(recent));
     }
-    item
+    Ok(item)
 }
 
 fn read(item: &Item, database: &Database, source: DataSourceId) -> Result<Watermark, Failure> {
@@ -172,13 +167,12 @@ fn read(item: &Item, database: &Database, source: DataSourceId) -> Result<Waterm
     if synced_through.map(Timestamp::as_millisecond) != integer(item, "synced_through_ms") {
         return Err(unreadable("synced_through and synced_through_ms differ"));
     }
-    let resume = match item.get("resume") {
+    let position = match item.get("resume") {
         None if synced_through.is_none() => return Err(unreadable("it has neither synced_through nor resume")),
-        None => None,
+        None => StoredPosition::Nothing,
         Some(_) => {
-            let position = text(item, "resume").ok_or_else(|| unreadable("resume"))?;
-            Resume::parse(position).map_err(|failure| unreadable(&failure.to_string()))?;
-            Some(position.to_owned())
+            let stored = text(item, "resume").ok_or_else(|| unreadable("resume"))?;
+            Position::parse(stored).map_err(|failure| unreadable(&failure.to_string()))?.into()
         }
     };
     let recent: RecentRows = match text(item, "recent_rows") {
@@ -186,17 +180,15 @@ fn read(item: &Item, database: &Database, source: DataSourceId) -> Result<Waterm
         Some(text) => serde_json::from_str(text).map_err(|error| unreadable("recent_rows").caused_by(error))?,
     };
     Ok(Watermark {
-        row: WatermarkRow {
-            database_id: database.id,
-            data_source_id: source,
-            database_name: database.name.clone(),
-            synced_through,
-            last_edited_time: time("last_edited_time")?,
-            resume,
-            last_full_refresh_at: time("last_full_refresh_at")?,
-            last_sweep_at: time("last_sweep_at")?,
-            written_by: text(item, "truth_run_id").map(str::to_owned),
-        },
+        database_id: database.id,
+        data_source_id: source,
+        database_name: database.name.clone(),
+        synced_through: synced_through.map(Minute::floor),
+        last_edited_time: time("last_edited_time")?,
+        position,
+        last_full_refresh_at: time("last_full_refresh_at")?,
+        last_sweep_at: time("last_sweep_at")?,
+        written_by: text(item, "truth_run_id").map(str::to_owned),
         recent,
         is_cached: true,
     })

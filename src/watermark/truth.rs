@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::Stored;
+use super::{StoreOutcome, Watermark};
 use crate::databricks;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database, DatabaseId};
@@ -13,7 +13,7 @@ use crate::warehouse::{
     ProofKey, Tables, WatermarkRow, check_proof, delete_watermark, merge_watermark, read_watermarks, watermarks_of,
 };
 
-/// Keys in one statement; longer lists are checked by several statements before the last.
+/// The number of keys in one statement; longer lists are checked by several statements before the last.
 const KEYS_PER_STATEMENT: usize = 100_000;
 
 /// The watermarks table.
@@ -24,34 +24,35 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// The table that the client's configuration names.
+    /// Works on the table that the client's configuration names.
     #[must_use]
     pub fn new(databricks: databricks::Client) -> Self {
         let tables = Tables::of(databricks.config());
         Self { databricks, tables }
     }
 
-    /// Reads the rows of a database.
+    /// Reads the watermarks of a database.
     ///
     /// # Errors
-    /// `TableMissing` before `init-tables`; else what the statement failed with.
-    pub async fn load(&self, database: &Database, run: &Run) -> Result<Vec<WatermarkRow>, Failure> {
+    /// `TableMissing` before `init-tables`; else the failure of the statement.
+    pub async fn load(&self, database: &Database, run: &Run) -> Result<Vec<Watermark>, Failure> {
         let rows =
             self.databricks.execute(&watermarks_of(&self.tables, database.id), run).await.map_err(Failure::from)?;
-        read_watermarks(&rows, database.id, &database.name)
+        let rows = read_watermarks(&rows, database.id, &database.name)?;
+        Ok(rows.into_iter().map(Watermark::from).collect())
     }
 
     /// Proves `keys` and stores the row; the truth never moves back. `is_fenced`: only over the row that `written_by` names.
     ///
     /// # Errors
-    /// `ProofFailed` when the table lacks a row of the run; else what the statement failed with.
+    /// `ProofFailed` when the table lacks a row of the run; else the failure of the statement.
     pub async fn store(
         &self,
         row: &WatermarkRow,
         keys: &[ProofKey],
         is_fenced: bool,
         run: &Run,
-    ) -> Result<Stored, Failure> {
+    ) -> Result<StoreOutcome, Failure> {
         let last_from = keys.len().saturating_sub(1) / KEYS_PER_STATEMENT * KEYS_PER_STATEMENT;
         let (checked_before, with_the_watermark) = keys.split_at(last_from);
         self.check(row.database_id, checked_before.chunks(KEYS_PER_STATEMENT), run).await?;
@@ -65,31 +66,31 @@ impl Truth {
             answer => answer,
         };
         let rows = match rows {
-            Err(error) if error.is_stale_cache() => return Ok(Stored::CacheIsStale),
+            Err(error) if error.is_stale_cache() => return Ok(StoreOutcome::CacheIsStale),
             answer => answer.map_err(Failure::from)?,
         };
         match rows.merge_counts() {
-            Some(counts) if counts.inserted + counts.updated > 0 => Ok(Stored::Advanced),
-            // Nothing was written, or nobody says: the truth is asked where it stands.
+            Some(counts) if counts.inserted + counts.updated > 0 => Ok(StoreOutcome::Advanced),
+            // No row was written, or the counts are missing: read the watermark back.
             _ => self.confirm(row, rows.statement_id(), run).await,
         }
     }
 
     /// Reads the row back after a statement that reported no row written.
-    async fn confirm(&self, row: &WatermarkRow, statement_id: &str, run: &Run) -> Result<Stored, Failure> {
+    async fn confirm(&self, row: &WatermarkRow, statement_id: &str, run: &Run) -> Result<StoreOutcome, Failure> {
         let statement = watermarks_of(&self.tables, row.database_id);
         let rows = self.databricks.execute(&statement, run).await.map_err(Failure::from)?;
         let rows = read_watermarks(&rows, row.database_id, &row.database_name)?;
         let stored = rows.into_iter().find(|stored| stored.data_source_id == row.data_source_id);
         match stored {
             Some(stored) if stored.written_by.as_deref() == Some(run.id.as_str()) && says_the_same(&stored, row) => {
-                Ok(Stored::Advanced)
+                Ok(StoreOutcome::Advanced)
             }
             Some(stored)
                 if stored.written_by.as_deref() != Some(run.id.as_str())
                     && stored.synced_through >= row.synced_through =>
             {
-                Ok(Stored::AlreadyFurther)
+                Ok(StoreOutcome::AlreadyFurther)
             }
             stored => {
                 let at = stored.and_then(|stored| stored.synced_through);
@@ -106,13 +107,13 @@ impl Truth {
     /// Removes the row of a data source.
     ///
     /// # Errors
-    /// What the statement failed with.
+    /// The failure of the statement.
     pub async fn remove(&self, database_id: DatabaseId, source: DataSourceId, run: &Run) -> Result<(), Failure> {
         let statement = delete_watermark(&self.tables, database_id, source);
         self.databricks.execute(&statement, run).await.map(drop).map_err(Failure::from)
     }
 
-    /// Proves keys in statements of their own, in halves where the server finds a body too large.
+    /// Proves keys in statements of their own, in halves when the server refuses a body as too large.
     async fn check(
         &self,
         database_id: DatabaseId,
@@ -134,8 +135,8 @@ impl Truth {
     }
 }
 
-/// Whether a row read back is the one that was to be stored; times travel as milliseconds, and one that is unknown to the
-/// run leaves the stored one as it is.
+/// Returns true when the row read back is the one that was to be stored. Times travel as milliseconds, and one that the run
+/// does not know leaves the stored one as it is.
 fn says_the_same(stored: &WatermarkRow, wanted: &WatermarkRow) -> bool {
     let is_same = |stored: Option<Timestamp>, wanted: Option<Timestamp>| {
         wanted.is_none() || stored.map(Timestamp::as_millisecond) == wanted.map(Timestamp::as_millisecond)
@@ -146,15 +147,15 @@ fn says_the_same(stored: &WatermarkRow, wanted: &WatermarkRow) -> bool {
         && stored.resume == wanted.resume
 }
 
-/// The rows a run has sent, each once with its latest version: what the proof must find.
+/// The rows that a run has sent, each once with its latest version: the proof must find them.
 #[derive(Debug, Default)]
 pub struct SentRows {
     versions: HashMap<crate::ids::PageId, ProofKey>,
 }
 
 impl SentRows {
-    /// A row was sent to the table. Of two versions the table keeps what its MERGE keeps: the later one, and at equal
-    /// times the one that was sent last.
+    /// Adds a row that was sent to the table. Of two versions it keeps the one that the MERGE keeps: the later one, and at
+    /// equal times the one that was sent last.
     pub fn add(&mut self, key: ProofKey) {
         let version = self.versions.entry(key.page_id).or_insert(key);
         if key.last_edited_time >= version.last_edited_time {
@@ -162,13 +163,13 @@ impl SentRows {
         }
     }
 
-    /// The keys to prove, in no order.
+    /// Returns the keys to prove, in no order.
     #[must_use]
     pub fn keys(&self) -> Vec<ProofKey> {
         self.versions.values().copied().collect()
     }
 
-    /// Whether nothing was sent.
+    /// Returns true when nothing was sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.versions.is_empty()

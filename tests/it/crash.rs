@@ -18,9 +18,9 @@ const LANES: usize = 3;
 const SEEDS_PER_LEASE: u64 = 4;
 /// How often a first sync is killed before it may end.
 const KILLS_PER_SEED: u64 = 2;
-/// Exchanges of a first sync with Notion and the warehouse (30 pages walked and listed, 7 MERGEs, a proof, a comparison):
+/// Exchanges of a first sync with Notion and the warehouse (30 result pages, 7 MERGEs, a proof, a comparison):
 /// the moments are spread over nearly all of them.
-const EXCHANGES: u64 = 65;
+const EXCHANGES: u64 = 38;
 /// Longest time for one seed.
 const SEED_BOUND: Duration = Duration::from_secs(300);
 

@@ -179,7 +179,7 @@ fn a_result_that_never_ends_fails_the_run_instead_of_being_read_for_ever() {
             world.notion_faults.add(Rule::new(nothing_and_more(&format!("d{page}"))).path("/query"));
         }
         let message = world.sync_fails(FailureClass::WalkIncomplete).await;
-        assert!(message.contains("21 pages without a row"), "{message}");
+        assert!(message.contains("21 result pages without a row"), "{message}");
         world.notion_faults.clear_rules();
         assert_eq!(world.truth().await, truth);
         world.sync().await;

@@ -16,18 +16,18 @@ use notion_sync::databricks::{self, DatabricksConfig, Statement};
 use notion_sync::event;
 use notion_sync::failure::Failure;
 use notion_sync::http::retry::RetryPolicy;
-use notion_sync::ids::{DataSourceId, Database, DatabaseId, DatabaseName, PageId, RunId};
+use notion_sync::ids::{DataSourceId, Database, DatabaseId, DatabaseName, PageId};
 use notion_sync::notion::{
     self, NotionConfig, PageRow, Partition, Query, truncated_properties, volatile_spans, without_request_id,
 };
+use notion_sync::run::Run;
 use notion_sync::run::clock::Clock;
 use notion_sync::run::deadline::Deadline;
 use notion_sync::run::progress::Progress;
-use notion_sync::run::{Meter, Run};
-use notion_sync::sync::plan::plan;
+use notion_sync::sync::plan::{WalkRequest, plan};
 use notion_sync::sync::row::{fingerprint, row};
-use notion_sync::warehouse::{EncodedRow, WatermarkRow, read_comparison, read_watermarks};
-use notion_sync::watermark::Resume;
+use notion_sync::warehouse::{EncodedRow, read_comparison, read_watermarks};
+use notion_sync::watermark::{Position, StoredPosition, Watermark};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -325,13 +325,14 @@ fn stored_positions() {
     ];
     fuzz(2_000, &input(samples, keys), |bytes| {
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Ok(resume) = Resume::parse(&text) {
-            assert_eq!(Resume::parse(&resume.to_text().unwrap()).unwrap(), resume);
+        if let Ok(position) = Position::parse(&text) {
+            let written = position.as_ref().map(|position| position.to_text().unwrap());
+            assert_eq!(written.map(|text| Position::parse(&text).unwrap()).unwrap_or_default(), position);
         }
-        let mut stored = WatermarkRow::empty(database().id, &database().name, source());
-        stored.resume = Some(text);
+        let mut stored = Watermark::none(&database(), source());
+        stored.position = StoredPosition::read(Some(&text));
         for now in [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX] {
-            drop(plan(&stored, false, false, now, Duration::from_secs(120)));
+            drop(plan(&stored, WalkRequest::Incremental, now, Duration::from_secs(120)));
         }
     });
 }
@@ -407,13 +408,7 @@ fn envelope() -> impl Strategy<Value = (u16, String)> {
 }
 
 fn run() -> Run {
-    Run {
-        id: RunId::random(),
-        deadline: Deadline::after(Duration::from_millis(400)),
-        clock: Clock::System,
-        progress: Progress::default(),
-        meter: Arc::new(Meter::default()),
-    }
+    Run::new(Deadline::after(Duration::from_millis(400)), Clock::System, Progress::default())
 }
 
 fn secrets() -> Secrets {

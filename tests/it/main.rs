@@ -34,6 +34,7 @@ mod crash;
 mod cursor;
 mod docs;
 mod fault_matrix;
+mod full_refresh;
 mod fuzz;
 mod hydrate;
 mod lambda_process;

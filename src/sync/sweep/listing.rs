@@ -1,27 +1,28 @@
 //! The listing of all rows that Notion shows, and its comparison with the table.
 //!
-//! What is kept of a row is its id, data source, flag and times: 64 bytes.
+//! A listed row is its id, data source, flag and times: 64 bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::super::walk::Walker;
-use super::super::{Engine, Stop};
 use crate::databricks::MAX_BODY_BYTES;
-use crate::ids::PageId;
+use crate::ids::{DataSourceId, PageId};
 use crate::notion::{DataSourceRef, Partition};
-use crate::run::report::Report;
+use crate::run::clock::Minute;
 use crate::sync::batch::STATEMENT_OVERHEAD_BYTES;
+use crate::sync::seen_rows::SeenRows;
+use crate::sync::walk::Walker;
+use crate::sync::{Engine, Stop};
 use crate::warehouse::{CreatedWindow, Difference, IdRange, ListedRow, Tables, compare_listing, read_comparison};
 use crate::watermark::Stretch;
 
-/// Bytes of one listed row in the body: four names, two ids, a flag, a time, quotes escaped.
+/// The size of one listed row in the body: four names, two ids, a flag, a time, quotes escaped.
 const LISTED_ROW_BYTES: usize = 220;
 
-/// Rows listed in one walk before the window ends: bounds the memory whatever the database's size.
-const ROWS_PER_WALK: usize = 250_000;
+/// The number of rows listed in one walk before the window ends: it bounds the memory whatever the database's size.
+const MAX_ROWS_PER_WALK: usize = 250_000;
 
 /// The rows that Notion lists within a window of creation times.
 pub(super) struct Listing {
@@ -29,53 +30,80 @@ pub(super) struct Listing {
     pub(super) rows: Vec<ListedRow>,
 }
 
-/// Lists every row of every data source created from `from` on, both partitions; of a row seen twice the later read counts.
-/// The window ends earlier where half of the time left for work is gone or very many rows are listed: what lies in it can
-/// then be settled, and the sweep goes on from its end.
+/// The listing of a window while it grows.
+struct Window {
+    from: Option<Minute>,
+    to: Option<Minute>,
+    began: Instant,
+    /// The rows with their creation times; of a row listed twice the later read counts.
+    listed: BTreeMap<PageId, (Timestamp, ListedRow)>,
+}
+
+/// Lists every row of every data source created from `from` on, both partitions. Rows that a walk of this run has seen are
+/// taken from there, and only the stretches that it did not walk are listed.
+///
+/// The window ends early when half of the time left for work is gone or very many rows are listed: the rows in it can then
+/// be classified, and the sweep continues from its end.
 pub(super) async fn list(
     engine: &Engine<'_>,
     sources: &[DataSourceRef],
-    from: Option<Timestamp>,
-    report: &mut Report,
+    seen: &HashMap<DataSourceId, SeenRows>,
+    from: Option<Minute>,
 ) -> Result<Listing, Stop> {
-    let mut listed: BTreeMap<PageId, (Timestamp, ListedRow)> = BTreeMap::new();
-    let mut to = None;
-    let mut mark = Instant::now();
+    let mut window = Window { from, to: None, began: Instant::now(), listed: BTreeMap::new() };
     for source in sources {
-        for partition in [Partition::Default, Partition::Archived] {
-            let stretch = Stretch { created_from: from, created_to: to, ..Stretch::whole(partition) };
-            let mut walker = Walker::new(engine.notion, source.id, stretch, None, true);
-            let mut rows_of_walk = 0;
-            loop {
-                let page = walker.next_page(engine.run).await;
-                report.warnings.extend(walker.take_warnings());
-                let Some(page) = page? else { break };
-                rows_of_walk += page.rows.len();
-                for row in page.rows {
-                    let is_archived = row.is_archived.unwrap_or(partition == Partition::Archived);
-                    let listed_row = ListedRow {
-                        page_id: row.id,
-                        data_source_id: source.id,
-                        is_archived,
-                        last_edited_time: row.last_edited_time,
-                    };
-                    listed.insert(row.id, (row.created_time, listed_row));
-                }
-                let is_enough = rows_of_walk >= ROWS_PER_WALK || engine.run.deadline.is_half_gone_since(mark);
-                if is_enough && page.position > from {
-                    to = page.position;
-                    mark = Instant::now();
-                    break;
-                }
-            }
+        let seen = seen.get(&source.id);
+        if let Some(seen) = seen {
+            let rows = seen.listed(source.id, from).map(|(created, row)| (row.page_id, (created, row)));
+            window.listed.extend(rows);
+        }
+        for stretch in seen.map_or_else(Stretch::both_partitions, SeenRows::unwalked) {
+            window.list_stretch(engine, source.id, stretch).await?;
         }
     }
-    let rows =
-        listed.into_values().filter(|(created, _)| to.is_none_or(|to| *created < to)).map(|(_, row)| row).collect();
-    Ok(Listing { window: CreatedWindow { from, to }, rows })
+    let Window { to, listed, .. } = window;
+    let is_within = |created: Timestamp| to.is_none_or(|to| created < to.start());
+    let rows = listed.into_values().filter(|(created, _)| is_within(*created)).map(|(_, row)| row).collect();
+    let window = CreatedWindow { from: from.map(Minute::start), to: to.map(Minute::start) };
+    Ok(Listing { window, rows })
 }
 
-/// Lets the warehouse compare, in ranges of ids where the listing is too long for one body. Gives the differences within
+impl Window {
+    /// Lists the part of a stretch that is within the window.
+    async fn list_stretch(
+        &mut self,
+        engine: &Engine<'_>,
+        data_source_id: DataSourceId,
+        stretch: Stretch,
+    ) -> Result<(), Stop> {
+        let created_from = stretch.created_from.max(self.from);
+        let created_to = [stretch.created_to, self.to].into_iter().flatten().min();
+        if created_to.is_some() && created_from >= created_to {
+            return Ok(());
+        }
+        let stretch = Stretch { created_from, created_to, ..stretch };
+        let mut walker = Walker::new(engine.notion, data_source_id, stretch, None, true);
+        let mut rows_of_walk = 0;
+        while let Some(page) = walker.next_result_page(engine.run).await? {
+            rows_of_walk += page.rows.len();
+            for row in page.rows {
+                let is_archived = row.is_archived.unwrap_or(stretch.partition == Partition::Archived);
+                let listed_row =
+                    ListedRow { page_id: row.id, data_source_id, is_archived, last_edited_time: row.last_edited_time };
+                self.listed.insert(row.id, (row.created_time, listed_row));
+            }
+            let is_enough = rows_of_walk >= MAX_ROWS_PER_WALK || engine.run.deadline.is_half_gone_since(self.began);
+            if is_enough && page.position > self.from {
+                self.to = page.position;
+                self.began = Instant::now();
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lets the warehouse compare, in ranges of ids when the listing is too long for one body. Returns the differences within
 /// the window, and the number of live rows of the whole database.
 pub(super) async fn compare(engine: &Engine<'_>, listing: &Listing) -> Result<(Vec<Difference>, u64), Stop> {
     let tables = Tables::of(engine.databricks.config());
@@ -101,7 +129,7 @@ pub(super) async fn compare(engine: &Engine<'_>, listing: &Listing) -> Result<(V
     Ok((differences, live_rows))
 }
 
-/// The two halves of a range whose rows were too much for one body; the first half is taken first.
+/// Halves a range whose rows were too many for one body; the first half is taken first.
 fn halves(range: IdRange, rows: &[ListedRow]) -> Vec<(IdRange, &[ListedRow])> {
     let (first, second) = rows.split_at(rows.len() / 2);
     let middle = second.first().map_or_else(|| range.to.clone(), |row| row.page_id.to_string());
@@ -124,7 +152,6 @@ fn ranges(rows: &[ListedRow], rows_per_range: usize) -> Vec<(IdRange, &[ListedRo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::DataSourceId;
 
     fn row(id: u128) -> ListedRow {
         let text = uuid::Uuid::from_u128(id).to_string();

@@ -4,10 +4,10 @@ use crate::run::Run;
 use crate::sync::{Engine, Stop};
 use crate::warehouse::{Removal, Tables, check_removals, merge_removals};
 
-/// Removals in one statement; about 200 bytes each in the body.
+/// The number of removals in one statement; each is about 200 bytes in the body.
 const REMOVALS_PER_STATEMENT: usize = 40_000;
 
-/// Marks rows, in halves where the server finds a body too large; how many were not marked before.
+/// Marks rows, in halves when the server refuses a body as too large. Returns the number of rows not marked before.
 pub(super) async fn mark(engine: &Engine<'_>, removals: &[Removal], run: &Run) -> Result<u64, Stop> {
     let tables = Tables::of(engine.databricks.config());
     let mut marked = 0;

@@ -1,28 +1,27 @@
-//! One minute of creation that holds more rows than a query shows, read in parts of `last_edited_time`.
+//! One minute of creation that has more rows than a query shows, read in parts of `last_edited_time`.
 //!
 //! Parts are read in ascending order, the last without an upper bound: an edit only raises `last_edited_time`, so a row that
 //! leaves a part while it is read shows up in a later one.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::next_minute;
 use crate::notion::PageRow;
-use crate::run::clock::floor_minute;
+use crate::run::clock::Minute;
 
 /// The parts of a minute that are still to read; the last of the stack comes next.
 #[derive(Debug)]
 pub(super) struct MinuteSplit {
-    minute: Timestamp,
+    minute: Minute,
     parts: Vec<Part>,
-    /// Edit times that the present part has shown: where to cut it.
-    shown: Vec<Timestamp>,
+    /// The edit times that the present part has shown: they say where to cut it.
+    shown: Vec<Minute>,
 }
 
-/// Edit times from inclusive, to exclusive; whole minutes.
+/// A range of edit times: from inclusive, to exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Part {
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    from: Option<Minute>,
+    to: Option<Minute>,
 }
 
 /// The part is a single minute already.
@@ -30,51 +29,56 @@ struct Part {
 pub(super) struct Unsplittable;
 
 impl MinuteSplit {
-    pub(super) fn new(minute: Timestamp) -> Self {
+    pub(super) fn new(minute: Minute) -> Self {
         Self { minute, parts: vec![Part { from: None, to: None }], shown: Vec::new() }
     }
 
-    pub(super) fn minute(&self) -> Timestamp {
+    pub(super) fn minute(&self) -> Minute {
         self.minute
     }
 
-    /// The first minute beyond.
-    pub(super) fn end(&self) -> Timestamp {
-        next_minute(self.minute)
+    /// Returns the first minute beyond.
+    pub(super) fn end(&self) -> Minute {
+        self.minute.next()
     }
 
-    /// The present part's bounds, within the walk's own.
-    pub(super) fn edited_bounds(&self, edited_since: Option<Timestamp>) -> (Option<Timestamp>, Option<Timestamp>) {
+    /// Returns the bounds of the present part, within those of the walk.
+    pub(super) fn edited_bounds(&self, edited_since: Option<Minute>) -> (Option<Minute>, Option<Minute>) {
         let part = self.parts.last().copied().unwrap_or(Part { from: None, to: None });
         (part.from.max(edited_since), part.to)
     }
 
-    /// The present part has shown a row, whether or not an earlier query had shown it too.
+    /// Notes a row that the present part has shown, also when an earlier query had shown it.
     pub(super) fn see(&mut self, row: &PageRow) {
-        self.shown.push(floor_minute(row.last_edited_time));
+        self.shown.push(Minute::floor(row.last_edited_time));
     }
 
-    /// The present part was complete: on to the next; `false` = that was the last.
+    /// Moves to the next part after a complete one; `false` = that was the last.
     pub(super) fn next_part(&mut self) -> bool {
         self.parts.pop();
         self.shown.clear();
         !self.parts.is_empty()
     }
 
-    /// The present part was cut by the cap: two parts take its place.
+    /// Replaces the present part, which the cap cut, by two.
+    ///
+    /// Notion does not say how many rows a part has, only that it does not show them all. So the cut is made at the median
+    /// of the edit times that it did show: most imports were edited in a few minutes, and halving the time between the
+    /// earliest and the latest edit would need a query for every empty half. The rows shown are the first ones by creation
+    /// time, though, and may all have the same edit time while the rest has others. Then the time is halved instead.
+    ///
+    /// The last part has no end. When all that it shows is in one minute and nothing can be cut within, it is cut at the
+    /// present: beyond it are only the rows whose edit time is in the future, which Notion does have. A part that is one
+    /// minute already can't be cut, and the walk fails: to read on would leave rows out without a sign of it.
     pub(super) fn cut(&mut self, now: Timestamp) -> Result<(), Unsplittable> {
         let Some(part) = self.parts.pop() else { return Err(Unsplittable) };
         self.shown.sort_unstable();
         let lowest = self.shown.first().copied().unwrap_or(self.minute);
         let highest = self.shown.last().copied().unwrap_or(self.minute);
         let from = part.from.unwrap_or(lowest.min(self.minute));
-        let to = part.to.unwrap_or_else(|| next_minute(highest.max(now)));
+        let to = part.to.unwrap_or_else(|| highest.max(Minute::floor(now)).next());
         let median = self.shown.get(self.shown.len() / 2).copied().unwrap_or(from);
-        let middle = from
-            .saturating_add(SignedDuration::from_secs(to.duration_since(from).as_secs() / 2))
-            .map_or(from, floor_minute);
-        let within = [median, middle].into_iter().find(|cut| *cut > from && *cut < to);
-        // The last part has no end: Notion has rows whose edit time lies in the future, beyond all that it showed.
+        let within = [median, from.middle(to)].into_iter().find(|cut| *cut > from && *cut < to);
         let beyond = (part.to.is_none() && to > from).then_some(to);
         let cut = within.or(beyond).ok_or(Unsplittable)?;
         self.parts.push(Part { from: Some(cut), to: part.to });
@@ -88,15 +92,15 @@ impl MinuteSplit {
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
+    fn at(text: &str) -> Minute {
+        Minute::exact(text.parse().unwrap()).unwrap()
     }
 
     #[test]
     fn parts_ascend_and_cover_everything_without_an_upper_end() {
         let mut split = MinuteSplit::new(at("2026-11-22T13:00:00Z"));
         split.shown = vec![at("2026-11-22T13:00:00Z"), at("2026-11-22T13:10:00Z"), at("2026-11-22T13:20:00Z")];
-        split.cut(at("2026-11-22T14:00:00Z")).unwrap();
+        split.cut(at("2026-11-22T14:00:00Z").start()).unwrap();
         assert_eq!(split.edited_bounds(None), (None, Some(at("2026-11-22T13:10:00Z"))));
         assert!(split.next_part());
         assert_eq!(split.edited_bounds(None), (Some(at("2026-11-22T13:10:00Z")), None));
@@ -104,15 +108,15 @@ mod tests {
     }
 
     #[test]
-    fn edit_times_of_the_future_are_told_from_those_of_now() {
+    fn edit_times_of_the_future_get_a_part_of_their_own() {
         let (now, later) = (at("2026-11-22T13:00:00Z"), at("2027-11-22T13:00:00Z"));
         let mut split = MinuteSplit::new(now);
         split.see_at(now);
-        split.cut(now).unwrap();
+        split.cut(now.start()).unwrap();
         assert_eq!(split.edited_bounds(None), (None, Some(at("2026-11-22T13:01:00Z"))));
         assert!(split.next_part());
         split.see_at(later);
-        split.cut(now).unwrap();
+        split.cut(now.start()).unwrap();
         assert_eq!(split.edited_bounds(None).0, Some(at("2026-11-22T13:01:00Z")));
         assert_eq!(split.edited_bounds(None).1, Some(later));
     }
@@ -124,7 +128,7 @@ mod tests {
         let mut cuts = 0;
         loop {
             split.see_at(at("2026-11-22T13:00:00Z"));
-            if split.cut(now).is_err() {
+            if split.cut(now.start()).is_err() {
                 break;
             }
             cuts += 1;
@@ -134,7 +138,7 @@ mod tests {
     }
 
     impl MinuteSplit {
-        fn see_at(&mut self, edited: Timestamp) {
+        fn see_at(&mut self, edited: Minute) {
             self.shown = vec![edited; 3];
         }
     }

@@ -1,17 +1,18 @@
-//! The walker: every row of one stretch of a data source, page by page, with the position that is safe to go on from.
+//! The walker: reads every row of one stretch of a data source, result page by result page, with the position that is safe
+//! to continue from.
 //!
-//! Sorted by `created_time`, which never changes, so rows don't shift under the cursor. A stretch is complete only when the
-//! last page says `has_more: false` and no page said `incomplete`; past the cap it goes on by `created_time`, and a minute
-//! that holds more than the cap is split by `last_edited_time`. Cursors live as long as one query and are never stored; one
-//! that leads nowhere ends the walk with a failure. The server's order is checked, not trusted.
+//! Rows are sorted by `created_time`, which never changes, so they don't shift under the cursor. A stretch is complete only
+//! when the last result page says `has_more: false` and none said `incomplete`. Past the cap the walk continues by
+//! `created_time`, and a minute that has more rows than the cap is split by `last_edited_time`. Cursors live as long as one
+//! query and are never stored; one that leads nowhere ends the walk with a failure. The server's order is checked, not
+//! trusted.
 
 mod minute;
 mod order;
 
 use std::collections::HashSet;
 
-use jiff::{SignedDuration, Timestamp};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use self::minute::MinuteSplit;
 use self::order::Order;
@@ -20,68 +21,65 @@ use crate::failure::{Failure, FailureClass};
 use crate::ids::DataSourceId;
 use crate::notion::{Client, NotionError, PageError, PageRow, Partition, Query, QueryPage, shown_request_id};
 use crate::run::Run;
-use crate::run::clock::floor_minute;
+use crate::run::clock::Minute;
 use crate::watermark::Stretch;
 
-/// How often one stretch starts again because its cursor was rejected.
+/// The number of times that one stretch starts again because its cursor was rejected.
 const MAX_CURSOR_RESTARTS: u32 = 5;
 
-/// The smallest page asked for when Notion's query backend is overloaded (facts/notion §2.7).
-const SMALLEST_PAGE_SIZE: u32 = 10;
+/// The smallest page size asked for when Notion's query backend is overloaded (facts/notion §2.7).
+const MIN_PAGE_SIZE: u32 = 10;
 
-/// Pages without any row, one after the other, before the walk gives up: a short page is no end (facts/notion §2.4).
-const MOST_EMPTY_PAGES: u32 = 20;
+/// The number of result pages without any row, one after the other, before the walk gives up: a short one is no end
+/// (facts/notion §2.4).
+const MAX_EMPTY_PAGES: u32 = 20;
 
-/// One minute, the resolution of Notion's times.
-const MINUTE: SignedDuration = SignedDuration::from_secs(60);
-
-/// One page of a stretch.
+/// One result page of a stretch.
 #[derive(Debug)]
-pub struct WalkedPage {
+pub struct ResultPage {
     /// The rows; a row read before with the very same text is left out.
     pub rows: Vec<PageRow>,
-    /// How many of the rows were not seen before in this stretch.
+    /// The number of rows that were not seen before in this stretch.
     pub new_rows: usize,
-    /// All rows created before this minute have been yielded; `None` = from the start.
-    pub position: Option<Timestamp>,
+    /// All rows created before this minute have been yielded; `None` = none for sure.
+    pub position: Option<Minute>,
 }
 
-/// Walks one stretch.
+/// The walker of one stretch.
 #[derive(Debug)]
 pub struct Walker<'a> {
     notion: &'a Client,
     data_source_id: DataSourceId,
     stretch: Stretch,
-    edited_since: Option<Timestamp>,
+    edited_since: Option<Minute>,
     title_only: bool,
     page_size: u32,
-    /// The present query begins at this minute.
-    created_from: Option<Timestamp>,
-    /// Cursor of the present query's next page.
+    /// The minute at which the present query begins.
+    created_from: Option<Minute>,
+    /// The cursor of the present query's next result page.
     cursor: Option<String>,
-    /// Every cursor the present query gave: one that comes again leads round in a circle.
+    /// Every cursor that the present query gave: one that is repeated leads round in a circle.
     cursors: HashSet<String>,
     empty_pages: u32,
-    /// A page of the present query said that the result is cut.
+    /// A result page of the present query said that the result is cut.
     is_capped: bool,
-    /// What it said, where that is not the cap.
+    /// The status it gave, when that is not the cap.
     odd_status: Option<String>,
-    /// Set while one minute is read in parts.
+    /// The parts of the minute that is being read in parts.
     split: Option<MinuteSplit>,
     order: Order,
     cursor_restarts: u32,
     is_done: bool,
-    warnings: Vec<String>,
 }
 
 impl<'a> Walker<'a> {
-    /// A walker at the start of `stretch`.
+    /// Begins at the start of `stretch`.
     #[must_use]
     pub fn new(
         notion: &'a Client,
         data_source_id: DataSourceId,
         stretch: Stretch,
-        edited_since: Option<Timestamp>,
+        edited_since: Option<Minute>,
         title_only: bool,
     ) -> Self {
         Self {
@@ -101,27 +99,15 @@ impl<'a> Walker<'a> {
             split: None,
             cursor_restarts: 0,
             is_done: false,
-            warnings: Vec::new(),
         }
     }
 
-    /// The partition being walked.
-    #[must_use]
-    pub fn partition(&self) -> Partition {
-        self.stretch.partition
-    }
-
-    /// What an operator should know, told once.
-    pub fn take_warnings(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.warnings)
-    }
-
-    /// The next page; `None` = the stretch is complete.
+    /// Reads the next result page; `None` = the stretch is complete.
     ///
     /// # Errors
-    /// The deadline, or a failure: a row that can't be read, a cursor rejected too often, a minute over the cap, or what
-    /// Notion failed with.
-    pub async fn next_page(&mut self, run: &Run) -> Result<Option<WalkedPage>, Stop> {
+    /// The deadline, or a failure: a row that can't be read, a cursor rejected too often, a minute over the cap, or the
+    /// failure of Notion.
+    pub async fn next_result_page(&mut self, run: &Run) -> Result<Option<ResultPage>, Stop> {
         while !self.is_done {
             let query = self.query();
             let page = match self.notion.query(self.data_source_id, &query, self.cursor.as_deref(), run).await {
@@ -131,7 +117,7 @@ impl<'a> Walker<'a> {
                     continue;
                 }
                 Err(error) if error.is_overload() && self.can_shrink() => {
-                    self.shrink_page(&error);
+                    self.shrink_page(&error, run);
                     continue;
                 }
                 Err(error) => return Err(self.failed(error)),
@@ -147,22 +133,23 @@ impl<'a> Walker<'a> {
             None => (self.edited_since, None),
         };
         let minute_end = self.split.as_ref().map(MinuteSplit::end);
+        let created_before = match (minute_end, self.stretch.created_to) {
+            (Some(end), Some(to)) => Some(end.min(to)),
+            (end, to) => end.or(to),
+        };
         Query {
             partition: self.stretch.partition,
-            edited_since,
-            edited_before,
-            created_from: self.created_from,
-            created_before: match (minute_end, self.stretch.created_to) {
-                (Some(end), Some(to)) => Some(end.min(to)),
-                (end, to) => end.or(to),
-            },
+            edited_since: edited_since.map(Minute::start),
+            edited_before: edited_before.map(Minute::start),
+            created_from: self.created_from.map(Minute::start),
+            created_before: created_before.map(Minute::start),
             page_size: self.page_size,
             can_shrink: self.can_shrink(),
             title_only: self.title_only,
         }
     }
 
-    fn take_page(&mut self, page: QueryPage, run: &Run) -> Result<WalkedPage, Stop> {
+    fn take_page(&mut self, page: QueryPage, run: &Run) -> Result<ResultPage, Stop> {
         self.check_progress(&page)?;
         self.is_capped |= page.is_incomplete;
         self.odd_status = page.odd_status.or_else(|| self.odd_status.take());
@@ -172,9 +159,9 @@ impl<'a> Walker<'a> {
             let row = match PageRow::read(text) {
                 Ok(row) => row,
                 Err(PageError::NotAPage { object, id }) if object == "data_source" => {
-                    self.warnings.push(format!(
-                        "a wiki's data source ({id}) stood among the rows; it is no page and was left out"
-                    ));
+                    let warning =
+                        format!("a wiki's data source ({id}) is among the rows; it is no page and was left out");
+                    run.warn("data source among the rows", warning);
                     continue;
                 }
                 Err(error) => return Err(self.unreadable(&error, &page.request_id).into()),
@@ -192,21 +179,21 @@ impl<'a> Walker<'a> {
         if self.cursor.is_none() {
             self.end_query(run)?;
         } else if self.is_capped && self.split.is_some() {
-            // A part that is cut is split again at once; what it showed so far has been yielded.
+            // A part that is cut is split again at once; the rows that it showed so far have been yielded.
             self.end_query(run)?;
         }
         self.order.forget_before(self.position());
-        Ok(WalkedPage { rows, new_rows, position: self.position() })
+        Ok(ResultPage { rows, new_rows, position: self.position() })
     }
 
-    /// Whether the page leads on: `has_more` without end would be read without end.
+    /// Checks that the result page leads on: `has_more` without end would be read without end.
     fn check_progress(&mut self, page: &QueryPage) -> Result<(), Failure> {
         let Some(cursor) = &page.next_cursor else { return Ok(()) };
         self.empty_pages = if page.rows.is_empty() { self.empty_pages + 1 } else { 0 };
         let what = if !self.cursors.insert(cursor.clone()) {
-            "Notion gave a cursor again that it had given before, so its pages go round in a circle".to_owned()
-        } else if self.empty_pages > MOST_EMPTY_PAGES {
-            format!("Notion gave {} pages without a row, and each says that there are more", self.empty_pages)
+            "Notion repeated a cursor that it had given before, so its result pages go round in a circle".to_owned()
+        } else if self.empty_pages > MAX_EMPTY_PAGES {
+            format!("Notion gave {} result pages without a row, and each says that there are more", self.empty_pages)
         } else {
             return Ok(());
         };
@@ -214,7 +201,15 @@ impl<'a> Walker<'a> {
         Err(Failure::new(FailureClass::WalkIncomplete, format!("{}: {what}{request_id}", self.described())))
     }
 
-    /// The present query has shown all it shows: go on behind the cap, with the next part, or end.
+    /// Decides what follows a query that has shown all that it will show.
+    ///
+    /// Notion shows at most 10,000 rows a query and says so with the last result page. A query that was not cut has shown
+    /// its whole range, so the stretch (or the part of a minute) is complete. After a cut the next query begins at the safe
+    /// position: it is derived from the rows seen, so it reads at least the minute before the last row again, which the
+    /// order drops as known rows. That makes progress only if the safe position is past the begin of this query. When it is
+    /// not, one minute alone fills the whole result, and no bound on `created_time` can divide it: the minute is then read
+    /// in parts of `last_edited_time`. A part that is cut is divided further; when the last part of the minute is complete,
+    /// the walk continues behind the minute, as a query that is not cut would have.
     fn end_query(&mut self, run: &Run) -> Result<(), Failure> {
         let was_capped = std::mem::take(&mut self.is_capped);
         self.begin_query();
@@ -243,7 +238,7 @@ impl<'a> Walker<'a> {
             return Err(Failure::new(FailureClass::WalkIncomplete, message));
         };
         if self.created_from.is_none_or(|from| safe > from) {
-            info!(data_source = %self.data_source_id, created_from = %safe, "the result was cut; going on by created_time");
+            info!(data_source = %self.data_source_id, created_from = %safe, "the result was cut; continuing by created_time");
             self.created_from = Some(safe);
             self.cursor_restarts = 0;
         } else {
@@ -254,8 +249,8 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// All rows created before it have been yielded.
-    fn position(&self) -> Option<Timestamp> {
+    /// Returns the minute before which all rows have been yielded.
+    fn position(&self) -> Option<Minute> {
         if self.split.is_some() {
             return self.created_from;
         }
@@ -278,15 +273,14 @@ impl<'a> Walker<'a> {
     }
 
     fn can_shrink(&self) -> bool {
-        self.page_size > SMALLEST_PAGE_SIZE
+        self.page_size > MIN_PAGE_SIZE
     }
 
-    /// A page size must not change under a cursor, so the stretch starts again with the smaller one.
-    fn shrink_page(&mut self, error: &NotionError) {
-        self.page_size = (self.page_size / 2).max(SMALLEST_PAGE_SIZE);
+    /// Makes the result pages smaller. The size must not change under a cursor, so the query starts again.
+    fn shrink_page(&mut self, error: &NotionError, run: &Run) {
+        self.page_size = (self.page_size / 2).max(MIN_PAGE_SIZE);
         let warning = format!("{}: asking for {} rows a page after: {error}", self.described(), self.page_size);
-        warn!(warning, "the walk goes on");
-        self.warnings.push(warning);
+        run.warn("smaller result pages", warning);
         self.restart();
     }
 
@@ -299,7 +293,7 @@ impl<'a> Walker<'a> {
         self.order.begin_query();
     }
 
-    /// The next page is the first of a query.
+    /// Makes the next result page the first of a query.
     fn begin_query(&mut self) {
         self.cursor = None;
         self.cursors.clear();
@@ -317,7 +311,7 @@ impl<'a> Walker<'a> {
     fn failed(&self, error: NotionError) -> Stop {
         if error.is_not_found() || error.is_forbidden() {
             let message =
-                format!("data source {} is not visible any more, nothing was marked: {error}", self.data_source_id);
+                format!("data source {} is no longer visible, nothing was marked: {error}", self.data_source_id);
             return Failure::new(FailureClass::SourceAccessLost, message).into();
         }
         Stop::from(error).context(self.described())
@@ -328,10 +322,10 @@ impl<'a> Walker<'a> {
         Failure::new(FailureClass::PageUnreadable, format!("{}: {error}{request_id}", self.described()))
     }
 
-    fn minute_over_cap(&self, minute: Timestamp) -> Failure {
+    fn minute_over_cap(&self, minute: Minute) -> Failure {
         if let Some(status) = &self.odd_status {
             let message = format!(
-                "{}: Notion calls its answers cut ({status}), also for the minute {minute} alone",
+                "{}: Notion says that its answers are cut ({status}), even for the minute {minute} alone",
                 self.described()
             );
             return Failure::new(FailureClass::WalkIncomplete, message);
@@ -342,9 +336,4 @@ impl<'a> Walker<'a> {
         );
         Failure::new(FailureClass::MinuteOverCap, message)
     }
-}
-
-/// The minute after the one that `time` lies in.
-fn next_minute(time: Timestamp) -> Timestamp {
-    floor_minute(time).saturating_add(MINUTE).unwrap_or(time)
 }

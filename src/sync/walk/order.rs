@@ -1,4 +1,4 @@
-//! What the walker knows of the rows seen: how far it is safe to go on from, and which rows come again.
+//! The order of the rows seen: the minute up to which it is complete, and the rows that come again.
 //!
 //! One real recording came back slightly out of order (facts/notion §2.6), so the safe position is the highest creation
 //! time seen minus the largest step back seen, and one minute more.
@@ -9,12 +9,11 @@ use std::hash::{Hash, Hasher};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::MINUTE;
 use crate::ids::PageId;
 use crate::notion::PageRow;
-use crate::run::clock::floor_minute;
+use crate::run::clock::Minute;
 
-/// What a row is to the walk.
+/// A row, compared with the rows seen before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
     /// Not seen before.
@@ -27,7 +26,7 @@ pub(super) enum Seen {
 
 #[derive(Debug)]
 pub(super) struct Order {
-    begins: Option<Timestamp>,
+    begins: Option<Minute>,
     highest: Option<Timestamp>,
     highest_in_query: Option<Timestamp>,
     largest_step_back: SignedDuration,
@@ -36,7 +35,7 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub(super) fn new(begins: Option<Timestamp>) -> Self {
+    pub(super) fn new(begins: Option<Minute>) -> Self {
         Self {
             begins,
             highest: None,
@@ -46,7 +45,7 @@ impl Order {
         }
     }
 
-    /// A new query starts lower than the last one ended: that is no disorder.
+    /// Begins a query, which starts lower than the last one ended: that is no disorder.
     pub(super) fn begin_query(&mut self) {
         self.highest_in_query = None;
     }
@@ -74,17 +73,16 @@ impl Order {
         }
     }
 
-    /// All rows created before this minute have been seen, as far as the order of the server can be believed.
-    pub(super) fn safe_position(&self) -> Option<Timestamp> {
-        let highest = floor_minute(self.highest?);
-        // The minute more also where no step back was seen: the next row may be the first one that steps back.
-        let safe = highest.saturating_sub(self.largest_step_back + MINUTE).map_or(highest, floor_minute);
+    /// Returns the minute before which all rows have been seen, as far as the order of the server can be believed.
+    pub(super) fn safe_position(&self) -> Option<Minute> {
+        // One minute is subtracted also where no step back was seen: the next row may be the first one that steps back.
+        let safe = Minute::floor(self.highest?).before(self.largest_step_back).prev();
         Some(self.begins.map_or(safe, |begins| safe.max(begins)))
     }
 
-    pub(super) fn forget_before(&mut self, position: Option<Timestamp>) {
+    pub(super) fn forget_before(&mut self, position: Option<Minute>) {
         if let Some(position) = position {
-            self.near.retain(|_, (created, _)| *created >= position);
+            self.near.retain(|_, (created, _)| *created >= position.start());
         }
     }
 }
@@ -101,8 +99,8 @@ mod tests {
         PageRow::read(RawValue::from_string(text).unwrap()).unwrap()
     }
 
-    fn at(text: &str) -> Option<Timestamp> {
-        Some(text.parse().unwrap())
+    fn at(text: &str) -> Option<Minute> {
+        Minute::exact(text.parse().unwrap())
     }
 
     #[test]

@@ -384,5 +384,5 @@ async fn app(variables: &BTreeMap<String, String>, timeout: Duration, clock: Clo
         }),
     };
     config.databricks.timeout = timeout;
-    App::with_clock(config, clock).await
+    App::with_clock(config, clock).await.unwrap()
 }
