@@ -61,5 +61,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("\nThe backfill goes on; Step Functions shows it.")
+        print("\nThe backfill continues; Step Functions shows it.")
         sys.exit(0)

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Writes what repeats per database or per failure class into template.yaml and samconfig.toml.
+"""Writes what repeats per database into template.yaml and samconfig.toml.
 
     python3 infra/generate.py            rewrite the generated blocks and infra/expected-schedules.json
     python3 infra/generate.py --check    change nothing; exit 1 and say so when a file is not what would be written
 
-Sources: infra/databases.json (the one list of databases), src/failure.rs (the closed set of failure classes),
-infra/alarm-texts.json, infra/dashboard.json. Only the lines between `# <generated NAME>` and `# </generated NAME>` are
+Sources: infra/databases.json (the one list of databases), infra/alarm-texts.json, infra/dashboard.json. Only the lines between `# <generated NAME>` and `# </generated NAME>` are
 ours; the rest of the files is written by hand. Needs nothing beyond Python's standard library.
 """
 
@@ -17,9 +16,10 @@ import re
 import sys
 from pathlib import Path
 
-from alarms import block_class_alarms, block_database_alarms, block_service_alarms
+from alarms import block_stale_alarms, block_stale_rule
 from sources import (
-    DATABASE_ID_PATTERN, ENVIRONMENTS, SYNC_INTERVALS_MINUTES, Database, SourceError, read_databases, read_failure_classes, sync_expression,
+    DATABASE_ID_PATTERN, DEFAULT_INTERVAL_MINUTES, ENVIRONMENTS, SYNC_INTERVALS_MINUTES, Database, SourceError, long_run_minutes, read_databases,
+    sync_expression,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,26 +38,36 @@ def block_parameters(databases: list[Database]) -> str:
     )
 
 
-def block_mappings(databases: list[Database]) -> str:
-    lines = []
-    for interval in SYNC_INTERVALS_MINUTES:
-        lines.append(f'    "{interval}":\n      Seconds: "{interval * 60}"\n')
-        for index, database in enumerate(databases):
-            lines.append(f'      {database.key}: "{sync_expression(index, len(databases), interval)}"\n')
-    return "".join(lines)
+def mapping_line(interval: int, values: dict[str, str]) -> str:
+    """One interval's row of a mapping, on one line."""
+    return f'    "{interval}": {{' + ", ".join(f'{key}: "{value}"' for key, value in values.items()) + "}\n"
+
+
+def block_sync_mapping(databases: list[Database]) -> str:
+    return "".join(
+        mapping_line(interval, {d.key: sync_expression(index, len(databases), interval) for index, d in enumerate(databases)})
+        for interval in SYNC_INTERVALS_MINUTES
+    )
+
+
+def block_long_run_mapping(databases: list[Database]) -> str:
+    minutes = {interval: long_run_minutes(len(databases), interval) for interval in SYNC_INTERVALS_MINUTES}
+    return "".join(
+        mapping_line(interval, {d.key: str(minute) for d, minute in zip(databases, row, strict=True)}) for interval, row in minutes.items()
+    )
 
 
 def block_conditions(databases: list[Database]) -> str:
     return "".join(
-        f'  Has{d.key}: !Not [!Equals [!Ref {d.key}DatabaseId, ""]]\n'
-        f"  Watch{d.key}: !And [!Condition Has{d.key}, !Condition IsSyncing]\n"
+        f'  Syncs{d.key}: !Not [!Equals [!Ref {d.key}DatabaseId, ""]]\n'
+        f"  Watches{d.key}: !And [!Condition Syncs{d.key}, !Condition WatchesSyncs]\n"
         for d in databases
     )
 
 
 def block_variables(databases: list[Database]) -> str:
     return "".join(
-        f'          {d.variable}: !If [Has{d.key}, !Ref {d.key}DatabaseId, !Ref "AWS::NoValue"]\n' for d in databases
+        f'          {d.variable}: !If [Syncs{d.key}, !Ref {d.key}DatabaseId, !Ref "AWS::NoValue"]\n' for d in databases
     )
 
 
@@ -79,22 +89,29 @@ def replaced_minute(parameter: str, minute: int) -> str:
     return f'!Join ["{minute}", !Split ["{{minute}}", !Ref {parameter}]]'
 
 
+def long_run_expression(database: Database, parameter: str) -> str:
+    """CloudFormation for the same with the minute that the sync interval gives; the parameter's pattern puts one {minute} first."""
+    own, usual = (f"!FindInMap [LongRunMinute, {row}, {database.key}]" for row in (f'"{DEFAULT_INTERVAL_MINUTES}"', "!Ref SyncIntervalMinutes"))
+    minute = f"!If [HasSyncSchedule, {own}, {usual}]"
+    return f'!Join ["", ["cron(", {minute}, !Select [1, !Split ["{{minute}}", !Ref {parameter}]]]]'
+
+
 def schedule(database: Database, kind: str, expression: str, state: str, age_seconds: int) -> str:
     logical = {"sync": "Sync", "sweep": "Sweep", "full-refresh": "FullRefresh"}[kind] + database.key + "Schedule"
     event = json.dumps(schedule_input(database, kind), separators=(",", ":"))
     return f"""\
   {logical}:
     Type: AWS::Scheduler::Schedule
-    Condition: Has{database.key}
+    Condition: Syncs{database.key}
     Properties:
-      Name: !Sub "notion-sync-${{Environment}}-{kind}-{database.name}"
+      Name: {kind}-{database.name}
       GroupName: !Ref ScheduleGroup
       ScheduleExpression: {expression}
       ScheduleExpressionTimezone: UTC
       State: !Ref {state}
       FlexibleTimeWindow: {{Mode: "OFF"}}
       Target:
-        Arn: !GetAtt SyncFunction.Arn
+        Arn: !Ref LiveAlias
         RoleArn: !GetAtt SchedulerRole.Arn
         Input: '{event}'
         RetryPolicy: {{MaximumEventAgeInSeconds: {age_seconds}, MaximumRetryAttempts: 5}}
@@ -111,16 +128,14 @@ def block_schedules(databases: list[Database]) -> str:
         )
         # A sync that is late by more than a quarter of an hour has been overtaken by the next one; the others are rare.
         parts.append(schedule(d, "sync", sync, "SyncState", 900))
-        sweep = replaced_minute("SweepSchedule", d.long_run_minute)
-        parts.append(schedule(d, "sweep", sweep, "SweepState", 7200))
-        refresh = replaced_minute("FullRefreshSchedule", d.long_run_minute)
-        parts.append(schedule(d, "full-refresh", refresh, "FullRefreshState", 7200))
+        parts.append(schedule(d, "sweep", long_run_expression(d, "SweepSchedule"), "SweepState", 7200))
+        parts.append(schedule(d, "full-refresh", long_run_expression(d, "FullRefreshSchedule"), "FullRefreshState", 7200))
     return "".join(parts)
 
 
 def block_dashboard(path: Path) -> str:
-    body = json.dumps(json.loads(path.read_text()), indent=1, ensure_ascii=False)
-    return "      DashboardBody: !Sub |\n" + "".join(f"        {line}\n" for line in body.splitlines())
+    widgets = [json.dumps(widget, ensure_ascii=False) for widget in json.loads(path.read_text())["widgets"]]
+    return '      DashboardBody: !Sub |\n        {"widgets": [\n' + "".join(f"        {line}\n" for line in ",\n".join(widgets).splitlines()) + "        ]}\n"
 
 
 # Files ------------------------------------------------------------------------------------------------------------
@@ -136,26 +151,37 @@ def replace_block(text: str, name: str, body: str, where: str) -> str:
     )
 
 
+def check_keys(template: str) -> None:
+    """Raises when a database's name gives a key that the template has already."""
+    for section in re.split(r"^(?=\w+:)", template, flags=re.M):
+        keys = re.findall(r"^  (\w+):", section, re.M)
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise SourceError(
+                f"infra/databases.json: a database's name makes a second {', '.join(sorted(twice))} in template.yaml; choose another name for it"
+            )
+
+
 def render() -> dict[Path, str]:
     """Every file with generated parts, as it must read."""
     infra = ROOT / "infra"
     databases = read_databases(infra / "databases.json")
-    classes = read_failure_classes(ROOT / "src" / "failure.rs")
     texts = json.loads((infra / "alarm-texts.json").read_text())
     blocks = {
         "parameters": block_parameters(databases),
-        "mappings": block_mappings(databases),
+        "sync mapping": block_sync_mapping(databases),
+        "long run mapping": block_long_run_mapping(databases),
         "conditions": block_conditions(databases),
         "variables": block_variables(databases),
         "schedules": block_schedules(databases),
-        "service alarms": block_service_alarms(texts),
-        "database alarms": block_database_alarms(databases, texts),
-        "class alarms": block_class_alarms(classes, texts),
+        "stale alarms": block_stale_alarms(databases, texts),
+        "stale rule": block_stale_rule(databases),
         "dashboard": block_dashboard(infra / "dashboard.json"),
     }
     template = (ROOT / "template.yaml").read_text()
     for name, body in blocks.items():
         template = replace_block(template, name, body, "template.yaml")
+    check_keys(template)
     samconfig = (ROOT / "samconfig.toml").read_text()
     for environment in ENVIRONMENTS:
         # An empty one must be said too: what is left out keeps its value of the last deployment.

@@ -14,7 +14,7 @@ import json
 import sys
 from dataclasses import dataclass
 
-from stack import Stack
+from stack import ALIAS, Stack
 
 # A message that was looked at is invisible for this long, so that one pass sees each once.
 PASS_SECONDS = 60
@@ -101,7 +101,7 @@ def main() -> int:
             if arguments.list:
                 continue
             if item.key not in accepted:
-                answer = function.invoke(FunctionName=stack.outputs["FunctionName"], InvocationType="Event", Payload=item.event.encode())
+                answer = function.invoke(FunctionName=stack.outputs["FunctionName"], Qualifier=ALIAS, InvocationType="Event", Payload=item.event.encode())
                 if answer["StatusCode"] != 202:
                     refused += 1
                     print(f"    not accepted (status {answer['StatusCode']}); it stays in the queue")

@@ -33,10 +33,11 @@ def run(command: list[str | Path], folder: Path, **environment: str) -> str:
 
 
 def manifest_copy(folder: Path) -> None:
-    """The package without its dev-dependencies; sources by link, for the tool only wants to know the targets."""
+    """The package without its dev-dependencies and the workspace's other members; sources by link, for the tool only wants to know the targets."""
     manifest = (ROOT / "Cargo.toml").read_text()
     cut = re.sub(r"^\[dev-dependencies\]\n(?:(?!\[).*\n)*", "", manifest, flags=re.M)
-    if cut == manifest:
+    cut = re.sub(r"^members = .*\n", "", cut, flags=re.M)
+    if "dev-dependencies" not in manifest:
         raise SystemExit("sbom: Cargo.toml has no [dev-dependencies] any more; is this script still needed?")
     (folder / "Cargo.toml").write_text(cut)
     shutil.copy2(ROOT / "Cargo.lock", folder / "Cargo.lock")

@@ -132,6 +132,22 @@ failure_classes! {
     Internal => Internal, "Report it with the run id.";
 }
 
+impl FailureClass {
+    /// True for the classes that the next run cures in most cases: the other side was unavailable or busy. A person is called for
+    /// them only when they last, for all others at once.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::NotionUnavailable
+                | Self::DatabricksUnavailable
+                | Self::DynamoDbUnavailable
+                | Self::StatementConflict
+                | Self::StatementTimeout
+        )
+    }
+}
+
 impl fmt::Display for FailureClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

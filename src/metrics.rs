@@ -39,7 +39,9 @@ metrics! {
     RUNS_PARTIAL = "RunsPartial", "Count", "1 when a sync or sweep stopped before its deadline and stored where to go on, else 0.";
     RUNS_SKIPPED = "RunsSkipped", "Count", "1 when another run held the database's lease, else 0.";
     RUNS_FAILED = "RunsFailed", "Count", "1 when any action failed, else 0; also by failure class.";
-    LAG_SECONDS = "LagSeconds", "Seconds", "Age of the oldest watermark of the database's data sources at the end of the run.";
+    RUNS_ADVANCED = "RunsAdvanced", "Count", "1 when a sync or sweep ended complete or partial, so that it got further, else 0; also by database.";
+    RUNS_BLOCKED = "RunsBlocked", "Count", "1 when any action failed with a class that the next run does not cure, else 0.";
+    LAG_SECONDS = "LagSeconds", "Seconds", "Age of the oldest watermark of the database's data sources at the end of the run; also by database.";
     DURATION_MS = "DurationMs", "Milliseconds", "How long the run took.";
     PAGES_READ = "PagesRead", "Count", "Rows that Notion served.";
     PAGES_WRITTEN = "PagesWritten", "Count", "Rows inserted or updated in the table.";
@@ -53,28 +55,29 @@ metrics! {
     RATE_LIMIT_WAITS = "RateLimitWaits", "Count", "Waits that a server asked for (Retry-After).";
 }
 
+/// The metrics that an alarm or a graph reads by database. CloudWatch bills each of them once per database; everything else of a
+/// database's run is a field of its record.
+pub const BY_DATABASE: &[&str] = &[RUNS_ADVANCED, LAG_SECONDS];
+
 /// The record of one run: one line of JSON for standard output. Not a log line, so no log level applies to it.
 #[must_use]
 pub fn record(report: &Report, function_name: &str, request_id: &str) -> String {
     let ended_at = ended_at(report);
     let values = values(report, ended_at);
-    let described: Vec<Value> = METRICS
-        .iter()
-        .filter(|metric| values.contains_key(metric.name))
-        .map(|metric| json!({"Name": metric.name, "Unit": metric.unit}))
-        .collect();
-    let mut sets = vec![json!([FUNCTION_NAME])];
+    let described = |is_wanted: &dyn Fn(&str) -> bool| -> Vec<Value> {
+        METRICS
+            .iter()
+            .filter(|metric| values.contains_key(metric.name) && is_wanted(metric.name))
+            .map(|metric| json!({"Name": metric.name, "Unit": metric.unit}))
+            .collect()
+    };
+    let mut directives = vec![directive(&[FUNCTION_NAME], described(&|_| true))];
+    // Directives of their own: no other metric multiplies by the databases or the classes.
     if report.database.is_some() {
-        sets.push(json!([FUNCTION_NAME, DATABASE]));
+        directives.push(directive(&[FUNCTION_NAME, DATABASE], described(&|name| BY_DATABASE.contains(&name))));
     }
-    let mut directives = vec![json!({"Namespace": NAMESPACE, "Dimensions": sets, "Metrics": described})];
     if report.error.is_some() {
-        // A directive of its own: no other metric multiplies by the classes.
-        directives.push(json!({
-            "Namespace": NAMESPACE,
-            "Dimensions": [[FUNCTION_NAME, FAILURE_CLASS]],
-            "Metrics": [{"Name": RUNS_FAILED, "Unit": "Count"}],
-        }));
+        directives.push(directive(&[FUNCTION_NAME, FAILURE_CLASS], described(&|name| name == RUNS_FAILED)));
     }
     let mut record = json!({
         "_aws": {"Timestamp": ended_at.as_millisecond(), "CloudWatchMetrics": directives},
@@ -99,17 +102,25 @@ pub fn record(report: &Report, function_name: &str, request_id: &str) -> String 
     record.to_string()
 }
 
+/// One directive: these metrics with this set of dimensions.
+fn directive(dimensions: &[&str], metrics: Vec<Value>) -> Value {
+    json!({"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics})
+}
+
 /// The metrics that the report has something to say about.
 fn values(report: &Report, ended_at: Timestamp) -> Map<String, Value> {
     // An operator's `status` is no sign that data flows, so it counts in no outcome but the failed one.
     let moves_data = matches!(report.action, "sync" | "sweep");
     let ended = |outcome: Outcome| u64::from(report.outcome == outcome && (moves_data || outcome == Outcome::Failed));
+    let is_blocked = report.error.as_ref().is_some_and(|error| !error.class.is_transient());
     let totals = &report.totals;
     let numbers = [
         (RUNS_COMPLETED, ended(Outcome::Complete)),
         (RUNS_PARTIAL, ended(Outcome::Partial)),
         (RUNS_SKIPPED, ended(Outcome::Skipped)),
         (RUNS_FAILED, ended(Outcome::Failed)),
+        (RUNS_ADVANCED, ended(Outcome::Complete) + ended(Outcome::Partial)),
+        (RUNS_BLOCKED, u64::from(is_blocked)),
         (DURATION_MS, report.duration_ms),
         (PAGES_READ, totals.pages_read),
         (PAGES_WRITTEN, totals.pages_inserted + totals.pages_updated),
@@ -197,9 +208,15 @@ mod tests {
             vec![data_source(Some(at("2026-11-22T14:58:00Z"))), data_source(Some(at("2026-11-22T14:50:00Z")))];
         let record = read(&report);
         assert_eq!(record["_aws"]["Timestamp"], 1_795_359_602_500_i64);
-        let directive = &record["_aws"]["CloudWatchMetrics"][0];
-        assert_eq!(directive["Dimensions"], json!([["FunctionName"], ["FunctionName", "database"]]));
-        assert_eq!(directive["Metrics"].as_array().unwrap().len(), METRICS.len());
+        let directives = &record["_aws"]["CloudWatchMetrics"];
+        assert_eq!(directives[0]["Dimensions"], json!([["FunctionName"]]));
+        assert_eq!(directives[0]["Metrics"].as_array().unwrap().len(), METRICS.len());
+        assert_eq!(directives[1]["Dimensions"], json!([["FunctionName", "database"]]));
+        let by_database = json!([{"Name": "LagSeconds", "Unit": "Seconds"}, {"Name": "RunsAdvanced", "Unit": "Count"}]);
+        let mut found = directives[1]["Metrics"].as_array().unwrap().clone();
+        found.sort_by_key(|metric| metric["Name"].to_string());
+        assert_eq!(json!(found), by_database, "each costs its price once per database");
+        assert_eq!((&record["RunsAdvanced"], &record["RunsBlocked"]), (&json!(1), &json!(0)));
         assert_eq!((&record["FunctionName"], &record["database"]), (&json!("notion-sync-dev"), &json!("projects")));
         assert_eq!((&record["RunsCompleted"], &record["RunsFailed"]), (&json!(1), &json!(0)));
         assert_eq!((&record["PagesWritten"], &record["BytesSent"]), (&json!(7), &json!(1000)));
@@ -215,10 +232,29 @@ mod tests {
         let record = read(&report);
         assert_eq!((&record["RunsFailed"], &record["RunsCompleted"]), (&json!(1), &json!(0)));
         assert_eq!(record["FailureClass"], "NotionUnauthorized");
-        let directive = &record["_aws"]["CloudWatchMetrics"][1];
+        assert_eq!((&record["RunsAdvanced"], &record["RunsBlocked"]), (&json!(0), &json!(1)));
+        let directives = record["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+        let by_database: Vec<&Value> =
+            directives[1]["Metrics"].as_array().unwrap().iter().map(|metric| &metric["Name"]).collect();
+        assert_eq!(by_database, ["RunsAdvanced"], "a lag that is unknown is not described");
+        let directive = &directives[2];
         assert_eq!(directive["Dimensions"], json!([["FunctionName", "FailureClass"]]));
         assert_eq!(directive["Metrics"], json!([{"Name": "RunsFailed", "Unit": "Count"}]));
         assert_eq!(record.get("LagSeconds"), None, "unknown before the first complete walk");
+    }
+
+    #[test]
+    fn a_failure_that_the_next_run_cures_blocks_nothing_and_a_partial_run_gets_further() {
+        let mut report = sync_report();
+        report.outcome = Outcome::Partial;
+        let record = read(&report);
+        assert_eq!((&record["RunsAdvanced"], &record["RunsPartial"]), (&json!(1), &json!(1)));
+        report.fail(&Failure::new(FailureClass::NotionUnavailable, "down"));
+        let record = read(&report);
+        assert_eq!((&record["RunsFailed"], &record["RunsBlocked"]), (&json!(1), &json!(0)));
+        report.outcome = Outcome::Skipped;
+        report.error = None;
+        assert_eq!(read(&report)["RunsAdvanced"], 0);
     }
 
     #[test]

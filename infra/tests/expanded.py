@@ -26,6 +26,7 @@ PSEUDO = {
 REQUIRED = {
     "Environment": "dev", "DatabricksHost": "https://dbc-1a2b3c4d-5e6f.cloud.databricks.com",
     "DatabricksHttpPath": "/sql/1.0/warehouses/0123456789abcdef", "DatabricksCatalog": "main",
+    "Release": "0123456789ab",
 }
 
 
@@ -111,7 +112,10 @@ class Stack:
     def _ref(self, name: str) -> Any:
         if name in PSEUDO:
             return PSEUDO[name]
-        return self.parameters[name] if name in self.parameters else f"<{name}>"
+        if name not in self.parameters:
+            return f"<{name}>"
+        value = self.parameters[name]
+        return value.split(",") if self.template["Parameters"][name]["Type"] == "CommaDelimitedList" else value
 
     def _function(self, function: str, value: Any) -> Any:
         match function:
@@ -126,10 +130,11 @@ class Stack:
                 return value[0].join(str(part) for part in self.resolve(value[1]))
             case "Fn::Split":
                 return self.resolve(value[1]).split(value[0])
+            case "Fn::Select":
+                return self.resolve(value[1])[int(value[0])]
             case "Fn::Sub":
-                if isinstance(value, list):
-                    raise ValueError("Fn::Sub with variables is not used here")
-                return re.sub(r"\$\{([^!}][^}]*)\}", lambda m: str(self._sub(m[1])), value)
+                text, variables = (value[0], self.resolve(value[1])) if isinstance(value, list) else (value, {})
+                return re.sub(r"\$\{([^!}][^}]*)\}", lambda m: str(variables.get(m[1]) or self._sub(m[1])), text)
         raise ValueError(f"unknown function {function}")
 
     def _sub(self, name: str) -> Any:

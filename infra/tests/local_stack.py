@@ -13,7 +13,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from emulator import REGION, ROOT, client, wait_for
+from emulator import REGION, ROOT, client, template_for_the_emulator, wait_for
 
 # Where the three binaries are; another folder for binaries that were built elsewhere.
 BINARIES = Path(os.environ.get("NOTION_SYNC_BINARIES", ROOT / "target" / "debug"))
@@ -102,12 +102,10 @@ class Clone:
     def __init__(self, stack: LocalStack, parameters: dict[str, str]) -> None:
         self.stack = stack
         self.folder = Path(tempfile.mkdtemp(prefix="notion-sync-clone-"))
-        for name in ("Makefile", "template.yaml", "samconfig.toml"):
+        for name in ("Makefile", "samconfig.toml"):
             shutil.copy2(ROOT / name, self.folder / name)
         for name in ("infra", "requirements", "events"):
             shutil.copytree(ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        (self.folder / "src").mkdir()
-        shutil.copy2(ROOT / "src" / "failure.rs", self.folder / "src" / "failure.rs")
         for name in (".venv", ".venv-uv", ".venv-deploy", ".venv-aws"):
             if (ROOT / name).exists():
                 (self.folder / name).symlink_to((ROOT / name).resolve())
@@ -130,14 +128,21 @@ class Clone:
             dev, count = re.subn(rf'^  "{name}=.*\n', line, dev, flags=re.M)
             if not count:
                 dev = dev.replace("  # <generated ids dev>", f"{line}  # <generated ids dev>")
-        samconfig.write_text(head + dev + rest)
+        samconfig.write_text((head + dev + rest).replace('region = "your-region"', f'region = "{REGION}"'))
+        # The generator works on the whole template; the emulator gets its own copy in the moment of the deployment.
+        template = self.folder / "template.yaml"
+        shutil.copy2(ROOT / "template.yaml", template)
         subprocess.run([sys.executable, self.folder / "infra" / "generate.py"], check=True, capture_output=True)
+        text = template_for_the_emulator(template.read_text())
+        # What is cut out is generated, too: without its markers the generator's check would find it missing.
+        template.write_text(text)
+        (self.folder / "infra" / "generate.py").write_text("# The template of this copy is cut for the emulator, so there is nothing to check.\n")
 
     def make(self, *arguments: str, stdin: str = "", succeeds: bool = True) -> str:
         """Runs a make target; what it printed."""
         environment = {
             "PATH": os.environ["PATH"], "HOME": str(self.stack.folder), "AWS_ENDPOINT_URL": self.stack.aws_url,
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION, "SAM_CLI_POLL_DELAY": "1",
         }
         try:
             done = subprocess.run(

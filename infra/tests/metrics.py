@@ -43,7 +43,42 @@ def points(record: dict) -> list[Point]:
     return found
 
 
+def read_metrics(alarm: dict) -> list[tuple[str, str, frozenset[tuple[str, str]]]]:
+    """Namespace, name and dimensions of every metric that an alarm reads, in math too."""
+    sources = [part["MetricStat"]["Metric"] for part in alarm["Metrics"] if "MetricStat" in part] if "Metrics" in alarm else [alarm]
+    return [(m["Namespace"], m["MetricName"], frozenset((d["Name"], d["Value"]) for d in m["Dimensions"])) for m in sources]
+
+
 def fed(alarm: dict, found: list[Point]) -> list[float]:
     """The values that an alarm (as CloudWatch describes it) sees among the points."""
-    dimensions = frozenset((d["Name"], d["Value"]) for d in alarm["Dimensions"])
-    return [p.value for p in found if (p.namespace, p.name, p.dimensions) == (alarm["Namespace"], alarm["MetricName"], dimensions)]
+    wanted = read_metrics(alarm)
+    return [p.value for p in found if (p.namespace, p.name, p.dimensions) in wanted]
+
+
+def period_seconds(alarm: dict) -> int:
+    """The alarm's period, of its first metric when it does math."""
+    return int(alarm["Metrics"][0]["MetricStat"]["Period"] if "Metrics" in alarm else alarm["Period"])
+
+
+def state(alarm: dict, periods: list[float | None]) -> str:
+    """The state that an alarm is in after these periods (the statistic of each, None = no data), by CloudWatch's rules for missing data.
+
+    Knows what our alarms use: one metric, at most FILL(x, 0) as math, M of N periods. `ignore` keeps the state of before.
+    """
+    fills = any("FILL" in part.get("Expression", "") for part in alarm.get("Metrics", []))
+    count = int(alarm["EvaluationPeriods"])
+    needed, threshold = int(alarm.get("DatapointsToAlarm", count)), float(alarm["Threshold"])
+    now = "OK"
+    for end in range(1, len(periods) + 1):
+        window = [0.0 if value is None and fills else value for value in periods[max(0, end - count):end]]
+        if len(window) < count:
+            continue
+        if None in window and alarm["TreatMissingData"] == "ignore":
+            continue
+        breaching = sum(
+            alarm["TreatMissingData"] == "breaching" if value is None
+            else value < threshold if alarm["ComparisonOperator"] == "LessThanThreshold" else value >= threshold
+            for value in window
+        )
+        now = "ALARM" if breaching >= needed else "OK"
+    return now

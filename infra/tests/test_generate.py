@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,8 +21,7 @@ class Copy:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="notion-sync-generate-"))
         (self.folder / "infra").mkdir()
-        (self.folder / "src").mkdir()
-        for name in ("template.yaml", "samconfig.toml", "src/failure.rs", "infra/generate.py", "infra/alarms.py", "infra/sources.py", "infra/databases.json",
+        for name in ("template.yaml", "samconfig.toml", "infra/generate.py", "infra/alarms.py", "infra/sources.py", "infra/databases.json",
                      "infra/alarm-texts.json", "infra/dashboard.json", "infra/expected-schedules.json"):
             shutil.copy2(ROOT / name, self.folder / name)
 
@@ -54,9 +54,9 @@ class Generator(unittest.TestCase):
         self.assertEqual(self.copy.run("--check").returncode, 0)
         template = (self.copy.folder / "template.yaml").read_text()
         for part in (
-            "  ChangeRequestsDatabaseId:", "HasChangeRequests:", "NOTION_CHANGE_REQUESTS_DB_ID: !If [HasChangeRequests,",
+            "  ChangeRequestsDatabaseId:", "SyncsChangeRequests:", "NOTION_CHANGE_REQUESTS_DB_ID: !If [SyncsChangeRequests,",
             "  SyncChangeRequestsSchedule:", "  SweepChangeRequestsSchedule:", "  FullRefreshChangeRequestsSchedule:",
-            "  ChangeRequestsStaleAlarm:", "  ChangeRequestsPartialAlarm:", '"action":"sweep","database":"change_requests"',
+            "  ChangeRequestsStaleAlarm:", "ALARM(\"${ChangeRequestsStaleAlarm}\")", '"action":"sweep","database":"change_requests"',
         ):
             self.assertIn(part, template)
             self.assertNotIn(part, before)
@@ -86,6 +86,42 @@ class Generator(unittest.TestCase):
             done = copy.run()
             self.assertEqual(done.returncode, 1)
             self.assertIn(said, done.stderr)
+
+    def add(self, *names: str) -> subprocess.CompletedProcess:
+        """Adds databases and generates."""
+        self.copy.change(lambda databases: databases.extend({"name": name, "ids": {"staging": "c" * 32}} for name in names))
+        return self.copy.run()
+
+    def test_a_long_name_fits_or_is_refused_when_the_list_is_read(self) -> None:
+        """31 and 32 letters, the first two lengths on either side of what once broke the deployment of staging alone; and today's real limit."""
+        long = {length: "customer_success_business_reviews_of_all_the_regions".replace("_", "")[:length] for length in (31, 32)}
+        done = self.add(*long.values(), "x" * 51)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        template = (self.copy.folder / "template.yaml").read_text()
+        for name in (*long.values(), "x" * 51):
+            names = [match for match in re.findall(r"^      Name: (\S+)$", template, re.M) if match.endswith(f"-{name}")]
+            self.assertEqual(len(names), 3, name)
+            self.assertTrue(all(len(schedule) <= 64 for schedule in names), names)
+        done = self.add("y" * 52)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("has 52 letters; 51 are the most", done.stderr)
+
+    def test_a_name_that_the_template_uses_for_something_else_is_refused(self) -> None:
+        """`seconds` and `reserved` once made a second key of the same name; now nothing of theirs can meet ours."""
+        done = self.add("seconds", "reserved", "aws_identity", "sync_schedule")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        # A parameter of ours in a database's place shows that a meeting would be noticed.
+        template = self.copy.folder / "template.yaml"
+        template.write_text(template.read_text().replace("Parameters:\n", "Parameters:\n  GoalsDatabaseId: {Type: String, Default: x}\n  Other:\n    Type: String\n", 1))
+        template.write_text(template.read_text().replace("  GoalsDatabaseId: {Type: String, Default: x}\n", "  GoalsDatabaseId:\n    Type: String\n", 1))
+        done = self.add("goals")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("makes a second GoalsDatabaseId", done.stderr)
+
+    def test_what_the_services_hold_is_the_limit(self) -> None:
+        done = self.add(*(f"extra_with_a_longer_name_{n}" for n in range(40)))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("bytes; Lambda leaves", done.stderr)
 
     def test_many_databases_still_fit(self) -> None:
         self.copy.change(lambda databases: databases.extend({"name": f"extra_{n}", "ids": {}} for n in range(20)))

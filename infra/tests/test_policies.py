@@ -25,16 +25,13 @@ SDK_TABLES = {"aws-sdk-dynamodb": ("dynamodb", DYNAMODB_CALLS), "aws-sdk-secrets
 
 
 def callers(crate: str) -> str:
-    """All product code that can hold a client of an SDK crate: src without the local stack, tests cut off."""
-    names = {crate.replace("-", "_"), "crate::" + crate.removeprefix("aws-sdk-")}
-    code = []
-    for path in sorted((ROOT / "src").rglob("*.rs")):
-        if "local" in path.relative_to(ROOT / "src").parts or path.name == "local.rs":
-            continue
-        text = path.read_text().split("#[cfg(test)]\nmod tests")[0]
-        if any(name in text for name in names):
-            code.append(text)
-    return "\n".join(code)
+    """All product code that can hold a client of an SDK crate: what names the crate or a room of src/aws that does; tests cut off."""
+    texts = {path: path.read_text().split("#[cfg(test)]\nmod tests")[0] for path in sorted((ROOT / "src").rglob("*.rs"))}
+    name = crate.replace("-", "_")
+    holders = {path for path, text in texts.items() if name in text}
+    aws = ROOT / "src" / "aws"
+    rooms = {f"aws::{path.relative_to(aws).with_suffix('').parts[0]}" for path in holders if path.is_relative_to(aws) and path.name != "mod.rs"}
+    return "\n".join(text for path, text in texts.items() if path in holders or any(room in text for room in rooms))
 
 
 def calls_in_code() -> set[str]:
@@ -54,6 +51,55 @@ def statements(stack: Stack, role: str) -> list[dict]:
 
 def actions(statement: dict) -> list[str]:
     return statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+OTHER_KEY = KEY.replace("1234abcd", "4321dcba")
+
+
+class Optional(unittest.TestCase):
+    """Rights that only a chosen parameter gives."""
+
+    def added(self, role: str = "SyncFunctionRole", **parameters: str) -> list[dict]:
+        """The statements that these parameters add to a role."""
+        usual = statements(Stack(), role)
+        return [s for s in statements(Stack(**parameters), role) if s not in usual]
+
+    def test_the_aws_identity_is_a_short_token_for_databricks_and_nobody_else(self) -> None:
+        (statement,) = self.added(DatabricksAuth="aws-identity", DatabricksClientId="6f1b9f1e-2c3d-4e5f-8a9b-0c1d2e3f4a5b")
+        self.assertEqual((statement["Effect"], statement["Action"]), ("Allow", "sts:GetWebIdentityToken"))
+        self.assertEqual(statement["Condition"], {
+            "ForAllValues:StringEquals": {"sts:IdentityTokenAudience": "databricks"},
+            "Null": {"sts:IdentityTokenAudience": "false"},
+            "NumericLessThanEquals": {"sts:DurationSeconds": 300},
+        })
+
+    def test_a_key_is_usable_through_the_services_that_keep_something_only(self) -> None:
+        (own,) = self.added(KmsKeyArn=KEY)
+        self.assertEqual(own["Resource"], KEY)
+        services = {service.split(".")[0] for service in own["Condition"]["StringEquals"]["kms:ViaService"]}
+        self.assertEqual(services, {"dynamodb", "secretsmanager", "sqs"})
+        self.assertNotIn("kms:*", actions(own))
+        (queue,) = self.added("SchedulerRole", KmsKeyArn=KEY)
+        self.assertEqual((queue["Resource"], queue["Condition"]["StringEquals"]["kms:ViaService"]), (KEY, "sqs.us-east-1.amazonaws.com"))
+
+    def test_a_secret_with_its_own_key_can_be_read(self) -> None:
+        (statement,) = self.added(SecretKmsKeyArn=OTHER_KEY)
+        self.assertEqual((statement["Action"], statement["Resource"]), ("kms:Decrypt", OTHER_KEY))
+        self.assertEqual(statement["Condition"]["StringEquals"]["kms:ViaService"], "secretsmanager.us-east-1.amazonaws.com")
+
+    def test_in_a_network_lambda_makes_the_interfaces_and_our_code_can_not(self) -> None:
+        allow, deny = self.added(SubnetIds="subnet-1", SecurityGroupIds="sg-1")
+        self.assertEqual((allow["Effect"], deny["Effect"], deny["Action"]), ("Allow", "Deny", "ec2:*"))
+        self.assertTrue(all(action.startswith("ec2:") and "*" not in action for action in actions(allow)))
+        self.assertTrue(deny["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"].endswith(":function:notion-sync-dev"))
+
+    def test_a_boundary_bounds_every_role(self) -> None:
+        arn = "arn:aws:iam::123456789012:policy/notion-sync-dev-boundary"
+        for name, role in Stack(PermissionsBoundaryArn=arn).of_type("AWS::IAM::Role").items():
+            self.assertEqual(role["PermissionsBoundary"], arn, name)
+        for name, role in Stack().of_type("AWS::IAM::Role").items():
+            self.assertNotIn("PermissionsBoundary", role, name)
 
 
 class LeastPrivilege(unittest.TestCase):

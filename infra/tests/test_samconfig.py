@@ -24,8 +24,10 @@ class Samconfig(unittest.TestCase):
             deploy = self.config[environment]["deploy"]["parameters"]
             self.assertEqual(self.config[environment]["global"]["parameters"]["stack_name"], f"notion-sync-{environment}")
             self.assertEqual(self.overrides(environment)["Environment"], environment)
-            self.assertLessEqual(set(REQUIRED), set(self.overrides(environment)))
-            self.assertEqual((deploy["capabilities"], deploy["resolve_s3"]), ("CAPABILITY_IAM", True))
+            self.assertLessEqual(set(REQUIRED) - {"Release"}, set(self.overrides(environment)), "all but what `make deploy` fills in")
+            self.assertEqual((deploy["capabilities"], deploy["resolve_s3"]), ("CAPABILITY_NAMED_IAM", True))
+            self.assertEqual(deploy["s3_prefix"], f"notion-sync-{environment}", "the role of GitHub may write there only")
+            self.assertEqual(deploy["tags"], f"service=notion-sync environment={environment}", "cost allocation")
             self.assertEqual(deploy["confirm_changeset"], environment == "prod", "a person confirms prod")
 
     def test_values_are_ones_that_the_template_takes(self) -> None:

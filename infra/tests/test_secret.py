@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import unittest
@@ -32,12 +33,18 @@ class Secret(unittest.TestCase):
         self.assertIn("go together", " ".join(secret_script.problems(half)))
         self.assertIn("is missing", " ".join(secret_script.problems({"NOTION_API_KEY": "ntn_a"})))
 
+    def test_the_aws_identity_needs_notions_key_only(self) -> None:
+        self.assertEqual(secret_script.problems({"NOTION_API_KEY": "ntn_a1"}, "aws-identity"), [])
+        self.assertIn("DATABRICKS_CLIENT_SECRET is not needed", " ".join(secret_script.problems(GOOD, "aws-identity")))
+
     def test_nothing_of_a_refused_secret_is_shown(self) -> None:
         for text in (json.dumps(GOOD | {"EXTRA": "planted2value"}), '{"NOTION_API_KEY": "planted3value"'):
             done = subprocess.run(
-                [sys.executable, ROOT / "infra" / "secret.py", "dev", "-"], input=text, capture_output=True, text=True, check=False
+                [sys.executable, ROOT / "infra" / "secret.py", "dev", "-"], input=text, capture_output=True, text=True, check=False,
+                env={"PATH": os.environ["PATH"], "AWS_REGION": "us-east-1"},
             )
             self.assertEqual(done.returncode, 1)
+            self.assertIn("secret: ", done.stderr)
             self.assertNotIn("planted", done.stdout + done.stderr)
 
 

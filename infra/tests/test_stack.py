@@ -1,22 +1,21 @@
 """The real template on an AWS emulator, with a stub for the function: what the infrastructure does by itself.
 
-Schedules fire with their events, failures are kept and run again, the backfill loops to its end, alarms see the metrics, the stack
-goes and comes again. `make test-deploy` does the same with the real binary (test_deploy.py).
+Schedules fire with their events, failures are kept and run again, the backfill loops to its end, a long run is waited for, a pause and a rollback take seconds,
+an alarm reaches the topic, a deployment that failed can be repeated, the stack goes and comes again. `make test-deploy` does the same with the real binary (test_deploy.py).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from emulator import REGION, ROOT, Emulator, wait_for
+from emulator import ROOT, Emulator, failures_kept, template_that_fails, wait_for
+from expanded import Stack
 
 STUB = ROOT / "infra" / "tests" / "stub" / "bootstrap"
 PARAMETERS = {
@@ -38,10 +37,16 @@ class StackTest(unittest.TestCase):
         cls.emulator = Emulator()
         cls.addClassCleanup(cls.emulator.stop)
         cls.outputs = cls.emulator.deploy(cls.folder, STUB, PARAMETERS)
+        alarms = Stack(**PARAMETERS)
+        cls.emulator.put_unknown_alarms(
+            {
+                logical: p for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm") for logical, p in alarms.of_type(kind).items()
+            }, cls.outputs["AlarmTopicArn"],
+        )
 
     def invoke(self, event: dict, kind: str = "RequestResponse") -> dict:
         return self.emulator.client("lambda").invoke(
-            FunctionName=self.outputs["FunctionName"], InvocationType=kind, Payload=json.dumps(event).encode()
+            FunctionName=self.outputs["FunctionName"], Qualifier="live", InvocationType=kind, Payload=json.dumps(event).encode()
         )
 
     def logged_events(self) -> list[dict]:
@@ -65,16 +70,10 @@ class StackTest(unittest.TestCase):
         return description, [e["stateEnteredEventDetails"]["name"] for e in history if "stateEnteredEventDetails" in e]
 
     def redrive(self, *arguments: str) -> str:
-        environment = {
-            "PATH": os.environ["PATH"], "AWS_ENDPOINT_URL": self.emulator.url, "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION,
-        }
-        done = subprocess.run(
-            [sys.executable, ROOT / "infra" / "redrive.py", "dev", *arguments],
-            env=environment, capture_output=True, text=True, timeout=120, check=False,
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done.stdout
+        return self.emulator.make("redrive", "ENV=dev", *arguments)
+
+    def schedule_states(self) -> set[str]:
+        return {s["State"] for s in self.emulator.client("scheduler").list_schedules(GroupName="notion-sync-dev")["Schedules"]}
 
     def waiting(self, queue: str) -> int:
         answer = self.emulator.client("sqs").get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=["All"])["Attributes"]
@@ -83,7 +82,7 @@ class StackTest(unittest.TestCase):
     def test_schedules_exist_for_databases_with_an_id_only_and_fire(self) -> None:
         names = {s["Name"] for s in self.emulator.client("scheduler").list_schedules(GroupName="notion-sync-dev")["Schedules"]}
         kinds = ("sync", "sweep", "full-refresh")
-        self.assertEqual(names, {f"notion-sync-dev-{kind}-{name}" for kind in kinds for name in ("projects", "budget_lines")})
+        self.assertEqual(names, {f"{kind}-{name}" for kind in kinds for name in ("projects", "budget_lines")})
         expected = {e["schedule"]: e["input"] for e in json.loads((ROOT / "infra" / "expected-schedules.json").read_text())}
 
         def fired() -> bool:
@@ -121,15 +120,16 @@ class StackTest(unittest.TestCase):
         self.assertEqual((ended["status"], ended["error"], states.count("Sync")), ("FAILED", "InvalidRequest", 0))
 
     def test_a_failed_event_is_kept_with_its_class_and_runs_again(self) -> None:
+        self.enterContext(failures_kept(self.emulator.client("lambda"), self.outputs["FunctionName"]))
         event = {"action": "sync", "database": "broken"}
         for _ in range(2):
             self.invoke(event, "Event")
         wait_for("both failed events", 30, lambda: self.waiting("FailureQueueUrl") == 2)
-        listed = self.redrive("--list")
+        listed = self.redrive("LIST=1")
         self.assertIn('ProofFailed: {"action": "sync", "database": "broken"}', listed)
         self.assertIn("2 failed events wait", listed)
         self.assertEqual(self.waiting("FailureQueueUrl"), 2, "looking takes nothing")
-        self.assertIn("0 failed events taken", self.redrive("--class", "NotionBlocked"))
+        self.assertIn("0 failed events taken", self.redrive("CLASS=NotionBlocked"))
         before = len([e for e in self.logged_events() if e == event])
         self.assertIn("2 failed events taken, 1 started", self.redrive(), "the same job is started once")
         wait_for("the second run", 30, lambda: len([e for e in self.logged_events() if e == event]) == before + 1)
@@ -141,57 +141,170 @@ class StackTest(unittest.TestCase):
             QueueUrl=self.outputs["ScheduleDeadLetterQueueUrl"], MessageBody=body,
             MessageAttributes={"ERROR_CODE": {"DataType": "String", "StringValue": "ThrottlingException"}},
         )
-        self.assertIn("ThrottlingException", self.redrive("--class", "ThrottlingException"))
+        self.assertIn("ThrottlingException", self.redrive("CLASS=ThrottlingException"))
         wait_for("the run", 30, lambda: json.loads(body) in self.logged_events())
         self.assertEqual(self.waiting("ScheduleDeadLetterQueueUrl"), 0)
 
-    def test_an_alarm_reaches_the_topic_with_what_to_do(self) -> None:
+    def test_one_call_reaches_the_topic_for_what_needs_a_person(self) -> None:
         sqs = self.emulator.client("sqs")
         mailbox = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=mailbox, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         self.emulator.client("sns").subscribe(TopicArn=self.outputs["AlarmTopicArn"], Protocol="sqs", Endpoint=arn)
         cloudwatch = self.emulator.client("cloudwatch")
-        cloudwatch.set_alarm_state(AlarmName="notion-sync-dev-failed-NotionUnauthorized", StateValue="ALARM", StateReason="test")
 
-        def mail() -> str | None:
-            messages = sqs.receive_message(QueueUrl=mailbox, WaitTimeSeconds=1).get("Messages", [])
-            return messages[0]["Body"] if messages else None
+        def mail() -> list[str]:
+            messages = sqs.receive_message(QueueUrl=mailbox, WaitTimeSeconds=1, MaxNumberOfMessages=10).get("Messages", [])
+            return [message["Body"] for message in messages]
 
-        body = wait_for("the alarm's message", 30, mail)
-        self.assertIn("notion-sync-dev-failed-NotionUnauthorized", body)
-        self.assertIn("Put a valid Notion token into the secret", body)
+        # A revoked token: the failure itself, then everything that follows from it.
+        for child in ("blocked", "errors", "undelivered"):
+            cloudwatch.set_alarm_state(AlarmName=f"notion-sync-dev-{child}", StateValue="ALARM", StateReason="test")
+        (body,) = wait_for("the call", 30, mail)
+        self.assertIn("notion-sync-dev-needs-a-person", body)
+        self.assertEqual(mail(), [], "one thing, one call")
+        for child in ("blocked", "errors", "undelivered"):
+            cloudwatch.set_alarm_state(AlarmName=f"notion-sync-dev-{child}", StateValue="OK", StateReason="test")
+        (body,) = wait_for("the end of it", 30, mail)
+        self.assertIn('"OK"', body.replace("\\", ""))
+
+    def test_paused_and_resumed_in_seconds(self) -> None:
+        began = time.monotonic()
+        self.assertIn("is paused: 6 schedules switched off", self.emulator.make("pause", "ENV=dev"))
+        self.assertLess(time.monotonic() - began, 30)
+        self.assertEqual(self.schedule_states(), {"DISABLED"})
+        self.assertIn("is paused", self.emulator.make("schedules", "ENV=dev"))
+        quiet = self.emulator.client("cloudwatch").describe_alarms(AlarmNames=["notion-sync-dev-quiet"], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+        self.assertEqual(quiet[0]["AlarmRule"], "TRUE", "nobody is called about missing runs")
+        self.assertIn("0 schedules switched off, 6 were off", self.emulator.make("pause", "ENV=dev"), "twice is no harm")
+        before = self.emulator.client("scheduler").get_schedule(GroupName="notion-sync-dev", Name="sync-projects")
+        said = self.emulator.make("resume", "ENV=dev")
+        # samconfig.toml of dev has the long runs switched off.
+        self.assertIn("runs: 2 schedules switched on; off by samconfig.toml: sweep-projects", said)
+        after = self.emulator.client("scheduler").get_schedule(GroupName="notion-sync-dev", Name="sync-projects")
+        kept = ("Target", "ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow")
+        self.assertEqual({key: after[key] for key in kept}, {key: before[key] for key in kept}, "nothing but the state changes")
+        self.assertEqual(after["State"], "ENABLED")
+        quiet = self.emulator.client("cloudwatch").describe_alarms(AlarmNames=["notion-sync-dev-quiet"], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+        self.assertEqual(quiet[0]["AlarmRule"], 'ALARM("notion-sync-dev-settling")')
+        metrics = self.emulator.client("cloudwatch").list_metrics(Namespace="NotionSync", MetricName="Deployments")["Metrics"]
+        self.assertEqual([m["Dimensions"] for m in metrics], [[{"Name": "FunctionName", "Value": "notion-sync-dev"}]], "what the alarm `settling` reads")
+
+    def test_a_failed_run_is_shown_with_its_error(self) -> None:
+        file = self.folder / "broken.json"
+        file.write_text(json.dumps({"action": "sync", "database": "broken"}))
+        said = self.emulator.make("invoke", "ENV=dev", f"EVENT={file}", succeeds=False)
+        self.assertIn('"errorType": "ProofFailed"', said)
+
+
+class Releases(unittest.TestCase):
+    """What a release is, the way back from it, and a run that outlasts all of it."""
+
+    def long_run(self, emulator: Emulator, file: Path) -> tuple[str, float]:
+        """`make invoke` with an event that takes over a minute; what it printed, and the seconds that it took."""
+        file.write_text(json.dumps({"action": "sync", "database": "slow"}))
+        began = time.monotonic()
+        return emulator.make("invoke", "ENV=dev", f"EVENT={file}"), time.monotonic() - began
+
+    def check_long_run(self, emulator: Emulator, said: str, seconds: float) -> None:
+        """It was waited for, never started twice, and its report is its own."""
+        report, _ = json.JSONDecoder().raw_decode(said[said.index("{"):])
+        self.assertGreater(seconds, 70)
+        self.assertEqual((report["outcome"], report["database"], report["run"]), ("complete", "slow", 1), "its own report, not one of a second run")
+        events = emulator.client("logs").filter_log_events(logGroupName="/notion-sync/dev", limit=1000)["events"]
+        self.assertEqual(len([e for e in events if '"database": "slow"' in e["message"] and '"event"' in e["message"]]), 1)
+
+    def test_the_version_before_is_back_in_seconds_and_a_run_of_over_a_minute_is_waited_for(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="notion-sync-stack-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        emulator = Emulator()
+        self.addCleanup(emulator.stop)
+        paused = PARAMETERS | {"SyncState": "DISABLED"}
+        emulator.deploy(folder, STUB, paused | {"BronzeSchema": "first", "Release": "1" * 12})
+        background = ThreadPoolExecutor(max_workers=1)
+        self.addCleanup(background.shutdown)
+        running = background.submit(self.long_run, emulator, folder / "event.json")
+        emulator.deploy(folder, STUB, paused | {"BronzeSchema": "second", "Release": "2" * 12})
+        functions = emulator.client("lambda")
+
+        def live() -> tuple[str, str]:
+            """Version and schema of what runs, and that it is what an event gets."""
+            configuration = functions.get_function_configuration(FunctionName="notion-sync-dev", Qualifier="live")
+            answer = functions.invoke(FunctionName="notion-sync-dev", Qualifier="live", Payload=b'{"action":"sync","database":"projects"}')
+            self.assertEqual(answer["ExecutedVersion"], configuration["Version"])
+            return configuration["Version"], configuration["Environment"]["Variables"]["BRONZE_SCHEMA"]
+
+        self.assertEqual(live(), ("2", "second"))
+        began = time.monotonic()
+        self.assertIn("version 1 is live (release 111111111111", emulator.make("rollback", "ENV=dev"))
+        self.assertLess(time.monotonic() - began, 30)
+        self.assertEqual(live(), ("1", "first"), "code and variables together")
+        self.assertIn("no version before 1", emulator.make("rollback", "ENV=dev", succeeds=False))
+        self.assertIn("has no version 7", emulator.make("rollback", "ENV=dev", "VERSION=7", succeeds=False))
+        emulator.make("rollback", "ENV=dev", "VERSION=2")
+        self.assertEqual(live(), ("2", "second"))
+        listed = emulator.make("rollback", "ENV=dev", "LIST=1")
+        self.assertRegex(listed, r"2 live .*release 222222222222")
+        emulator.make("rollback", "ENV=dev")
+        emulator.deploy(folder, STUB, paused | {"BronzeSchema": "third", "Release": "3" * 12})
+        self.assertEqual(live(), ("3", "third"), "the next release is live again")
+        self.check_long_run(emulator, *running.result(timeout=120))
 
 
 class Rebuilt(unittest.TestCase):
     """Leaving and coming back."""
 
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="notion-sync-stack-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.emulator = Emulator()
+        self.addCleanup(self.emulator.stop)
+
+    def kept(self) -> dict[str, str]:
+        """What `make deploy` would find that a deployment has to keep."""
+        said = self.emulator.script("pause.py", "dev", "before-deploy")
+        return dict(line.split("=", 1) for line in said.splitlines() if line.startswith("ExistingSecretArn="))
+
     def test_delete_keeps_state_and_secret_and_the_stack_can_be_made_again(self) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="notion-sync-stack-"))
-        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        emulator = Emulator()
-        self.addCleanup(emulator.stop)
-        outputs = emulator.deploy(folder, STUB, PARAMETERS)
-        secrets = emulator.client("secretsmanager")
+        outputs = self.emulator.deploy(self.folder, STUB, PARAMETERS)
+        secrets = self.emulator.client("secretsmanager")
         secrets.put_secret_value(SecretId="notion-sync/dev", SecretString='{"NOTION_API_KEY":"kept"}')
-        emulator.sam("delete", "--no-prompts", "--stack-name", "notion-sync-dev", "--region", REGION)
-        self.assertIn(outputs["StateTableName"], emulator.client("dynamodb").list_tables()["TableNames"])
-        self.assertEqual(emulator.client("scheduler").list_schedules()["Schedules"], [])
+        self.assertEqual(self.kept(), {}, "the stack's own secret is no left one")
+        self.emulator.make("destroy", "ENV=dev")
+        self.assertIn(outputs["StateTableName"], self.emulator.client("dynamodb").list_tables()["TableNames"])
+        self.assertEqual(self.emulator.client("scheduler").list_schedules()["Schedules"], [])
         kept = secrets.get_secret_value(SecretId="notion-sync/dev")
         self.assertEqual(kept["SecretString"], '{"NOTION_API_KEY":"kept"}')
-        again = emulator.deploy(folder, STUB, PARAMETERS | {"ExistingSecretArn": kept["ARN"]})
+        self.assertEqual(self.kept(), {"ExistingSecretArn": kept["ARN"]}, "found without being told")
+        again = self.emulator.deploy(self.folder, STUB, PARAMETERS | self.kept())
         self.assertEqual(again["SecretArn"], kept["ARN"])
-        variables = emulator.client("lambda").get_function_configuration(FunctionName="notion-sync-dev")["Environment"]["Variables"]
+        variables = self.emulator.client("lambda").get_function_configuration(FunctionName="notion-sync-dev")["Environment"]["Variables"]
         self.assertEqual(variables["SECRETS_ID"], kept["ARN"])
+        self.assertEqual(self.kept(), {"ExistingSecretArn": kept["ARN"]}, "and kept by every later deployment")
+
+    def test_a_second_deployment_after_a_failed_first_one(self) -> None:
+        """The first fails at one of its last resources, an alarm that this account refuses; after that nothing of it is in the way."""
+        with self.assertRaisesRegex(AssertionError, "metric math"):
+            self.emulator.deploy(self.folder, STUB, PARAMETERS, cut=template_that_fails)
+        stack = self.emulator.client("cloudformation").describe_stacks(StackName="notion-sync-dev")["Stacks"][0]
+        self.assertEqual(stack["StackStatus"], "ROLLBACK_COMPLETE")
+        self.assertEqual(self.emulator.client("secretsmanager").list_secrets()["SecretList"], [], "its name is free again")
+        self.assertEqual(self.emulator.client("dynamodb").list_tables()["TableNames"], [])
+        said = self.emulator.script("pause.py", "dev", "before-deploy", succeeds=False)
+        self.assertIn("is ROLLBACK_COMPLETE", said)
+        self.assertIn("make destroy ENV=dev", said, "what to do stands in the refusal")
+        self.emulator.make("destroy", "ENV=dev")
+        self.assertEqual(self.emulator.deploy(self.folder, STUB, PARAMETERS)["FunctionName"], "notion-sync-dev")
 
     def test_prod_is_refused_without_a_pinned_artifact(self) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="notion-sync-stack-"))
-        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        emulator = Emulator()
-        self.addCleanup(emulator.stop)
         with self.assertRaisesRegex(AssertionError, "pinned artifact"):
-            emulator.deploy(folder, STUB, PARAMETERS | {"AlarmEmail": "team@acme.test"}, environment="prod")
+            self.emulator.deploy(self.folder, STUB, PARAMETERS | {"AlarmEmail": "team@acme.test"}, environment="prod")
         pinned = PARAMETERS | {"AlarmEmail": "team@acme.test", "ArtifactSha256": "0" * 64}
-        self.assertEqual(emulator.deploy(folder, STUB, pinned, environment="prod")["FunctionName"], "notion-sync-prod")
+        self.assertEqual(self.emulator.deploy(self.folder, STUB, pinned, environment="prod")["FunctionName"], "notion-sync-prod")
+        self.emulator.script("pause.py", "prod", "after-deploy")
+        stack = self.emulator.client("cloudformation").describe_stacks(StackName="notion-sync-prod")["Stacks"][0]
+        self.assertTrue(stack["EnableTerminationProtection"], "prod does not go by a slip")
+        self.assertIn("CONFIRM=notion-sync-prod", self.emulator.make("destroy", "ENV=prod", succeeds=False))
+        self.emulator.make("destroy", "ENV=prod", "CONFIRM=notion-sync-prod")
 
 
 if __name__ == "__main__":

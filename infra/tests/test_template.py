@@ -14,6 +14,11 @@ EVENT_FIELDS = {
     "sweep": {"action", "database", "allow_removals", "trigger"},
 }
 LAMBDA_TIMEOUT_LIMIT_SECONDS = 900
+# Types whose names are shared by everything in an account and region.
+NAMED = (
+    "AWS::Lambda::Function", "AWS::Scheduler::ScheduleGroup", "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Dashboard",
+    "AWS::SQS::Queue", "AWS::SNS::Topic", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::SecretsManager::Secret",
+)
 DAY_MINUTES = 24 * 60
 
 
@@ -41,7 +46,7 @@ def database_names() -> list[str]:
 
 def schedules(stack: Stack, kind: str) -> dict[str, dict]:
     """Schedules of one kind (`sync`, `sweep`, `full-refresh`) by database name."""
-    prefix = f"notion-sync-{stack.parameters['Environment']}-{kind}-"
+    prefix = f"{kind}-"
     found = stack.of_type("AWS::Scheduler::Schedule").values()
     return {p["Name"].removeprefix(prefix): p for p in found if p["Name"].startswith(prefix)}
 
@@ -63,6 +68,7 @@ class Function(unittest.TestCase):
 
     def test_a_failed_run_is_kept_and_not_retried(self) -> None:
         (config,) = self.stack.of_type("AWS::Lambda::EventInvokeConfig").values()
+        self.assertEqual(config["Qualifier"], "live")
         self.assertEqual(config["MaximumRetryAttempts"], 0)
         self.assertEqual(config["DestinationConfig"]["OnFailure"]["Destination"], "<FailureQueue.Arn>")
         # Five runs of a quarter of an hour may stand before an event when concurrency is reserved.
@@ -73,7 +79,6 @@ class Function(unittest.TestCase):
         self.assertNotIn("ReservedConcurrentExecutions", self.function)
         reserved = Stack(ReservedConcurrency="1").resources
         self.assertEqual(reserved["SyncFunction"]["Properties"]["ReservedConcurrentExecutions"], "1")
-        self.assertNotIn("ThrottlesAlarm", reserved, "with reserved concurrency a throttle is no fault")
 
     def test_variables_are_those_the_program_reads_and_fit_the_limit(self) -> None:
         variables = self.function["Environment"]["Variables"]
@@ -83,6 +88,19 @@ class Function(unittest.TestCase):
         self.assertNotIn("NOTION_BASE_URL", variables)
         secrets = {"NOTION_API_KEY", "DATABRICKS_TOKEN", "DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET"}
         self.assertFalse(secrets & set(variables), "credentials belong in the secret")
+        self.assertNotIn("DATABRICKS_AUTH", variables)
+
+    def test_the_aws_identity_is_two_variables(self) -> None:
+        client_id = "6f1b9f1e-2c3d-4e5f-8a9b-0c1d2e3f4a5b"
+        stack = Stack(DatabricksAuth="aws-identity", DatabricksClientId=client_id)
+        variables = stack.resources["SyncFunction"]["Properties"]["Environment"]["Variables"]
+        self.assertEqual((variables["DATABRICKS_AUTH"], variables["DATABRICKS_CLIENT_ID"]), ("aws-identity", client_id))
+
+    def test_a_network_is_optional(self) -> None:
+        self.assertNotIn("VpcConfig", self.function)
+        stack = Stack(SubnetIds="subnet-1,subnet-2", SecurityGroupIds="sg-1")
+        config = stack.resources["SyncFunction"]["Properties"]["VpcConfig"]
+        self.assertEqual(config, {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]})
 
 
 class Databases(unittest.TestCase):
@@ -94,6 +112,7 @@ class Databases(unittest.TestCase):
         self.assertEqual([name for name in variables if name.endswith("_DB_ID")], ["NOTION_PROJECTS_DB_ID"])
         watched = {p["AlarmName"] for p in stack.of_type("AWS::CloudWatch::Alarm").values() if "stale" in p["AlarmName"]}
         self.assertEqual(watched, {"notion-sync-dev-stale-projects"})
+        self.assertNotIn("Programs", stack.resources["NeedsPersonAlarm"]["Properties"]["AlarmRule"])
 
     def test_every_database_has_its_three_schedules(self) -> None:
         stack = Stack(**all_ids())
@@ -107,8 +126,7 @@ class Schedules(unittest.TestCase):
         found = []
         for properties in stack.of_type("AWS::Scheduler::Schedule").values():
             check_event(properties["Target"]["Input"], set(database_names()))
-            name = properties["Name"].removeprefix("notion-sync-dev-")
-            found.append({"schedule": name, "input": json.loads(properties["Target"]["Input"])})
+            found.append({"schedule": properties["Name"], "input": json.loads(properties["Target"]["Input"])})
         self.assertEqual(found, json.loads((ROOT / "infra" / "expected-schedules.json").read_text()))
 
     def test_the_event_check_refuses_what_the_function_refuses(self) -> None:
@@ -154,7 +172,7 @@ class Schedules(unittest.TestCase):
                     self.assertFalse(taken & fires, f"{kind} of {name} every {interval} collides")
                     taken |= fires
 
-    def test_a_sweep_or_refresh_never_starts_with_a_sync_of_its_database(self) -> None:
+    def test_a_sweep_or_refresh_starts_half_an_interval_away_from_a_sync_of_its_database(self) -> None:
         """The lease would turn one of the two away, and the next sweep is a day off."""
         for interval in map(int, source()["Parameters"]["SyncIntervalMinutes"]["AllowedValues"]):
             if interval == 1:
@@ -164,15 +182,24 @@ class Schedules(unittest.TestCase):
             for kind in ("sweep", "full-refresh"):
                 for name, properties in schedules(stack, kind).items():
                     own = cron.fire_minutes(syncs[name]["ScheduleExpression"])
-                    self.assertFalse(own & cron.fire_minutes(properties["ScheduleExpression"]), f"{kind} of {name} every {interval}")
+                    (start,) = cron.fire_minutes(properties["ScheduleExpression"])
+                    apart = min(min((start - minute) % DAY_MINUTES, (minute - start) % DAY_MINUTES) for minute in own)
+                    self.assertGreaterEqual(apart, min(interval, 60) // 2, f"{kind} of {name} every {interval}")
 
-    def test_at_the_default_interval_long_runs_start_in_quiet_minutes_and_apart(self) -> None:
-        stack = Stack(**all_ids())
-        busy = set().union(*(cron.fire_minutes(p["ScheduleExpression"]) for p in schedules(stack, "sync").values()))
-        for kind in ("sweep", "full-refresh"):
-            starts = sorted(min(cron.fire_minutes(p["ScheduleExpression"])) for p in schedules(stack, kind).values())
-            self.assertFalse(busy & set(starts), kind)
-            self.assertGreaterEqual(min(b - a for a, b in zip(starts, starts[1:])), 60 // len(starts) - 1, kind)
+    def test_long_runs_are_spread_over_their_hour(self) -> None:
+        for interval, least in (("15", 9), ("30", 6), ("60", 12), ("1440", 12)):
+            for kind in ("sweep", "full-refresh"):
+                stack = Stack(SyncIntervalMinutes=interval, **all_ids())
+                starts = sorted(min(cron.fire_minutes(p["ScheduleExpression"])) for p in schedules(stack, kind).values())
+                gaps = [(later - earlier) % DAY_MINUTES for earlier, later in zip(starts, starts[1:])]
+                self.assertGreaterEqual(min(gaps), least, f"{kind} every {interval}: {starts}")
+
+    def test_a_long_run_keeps_away_from_an_own_expression_too(self) -> None:
+        stack = Stack(SyncSchedule="cron({minute}/15 6-20 ? * MON-FRI *)", SyncIntervalMinutes="60", **all_ids())
+        for name, properties in schedules(stack, "sweep").items():
+            (start,) = cron.fire_minutes(properties["ScheduleExpression"])
+            own = {minute % 60 for minute in cron.fire_minutes(schedules(stack, "sync")[name]["ScheduleExpression"])}
+            self.assertGreaterEqual(min(min((start - m) % 60, (m - start) % 60) for m in own), 7, name)
 
     def test_an_own_expression_keeps_the_stagger(self) -> None:
         stack = Stack(SyncSchedule="cron({minute}/15 6-20 ? * MON-FRI *)", **all_ids())
@@ -196,16 +223,25 @@ class Schedules(unittest.TestCase):
             self.assertIn(target["RetryPolicy"]["MaximumEventAgeInSeconds"], range(60, 86401), name)
             self.assertEqual(properties["FlexibleTimeWindow"], {"Mode": "OFF"}, name)
 
-    def test_names_fit_the_limit(self) -> None:
-        for properties in Stack(Environment="staging", **all_ids()).of_type("AWS::Scheduler::Schedule").values():
-            self.assertRegex(properties["Name"], r"^[0-9a-zA-Z-_.]{1,64}$")
+    def test_everything_starts_the_live_version(self) -> None:
+        stack = Stack(**all_ids())
+        for name, properties in stack.of_type("AWS::Scheduler::Schedule").items():
+            self.assertEqual(properties["Target"]["Arn"], "<LiveAlias>", name)
+        self.assertEqual(stack.resources["LiveAlias"]["Properties"], {
+            "Name": "live", "FunctionName": "<SyncFunction>", "FunctionVersion": "<SyncFunctionVersion.Version>",
+        })
+        self.assertEqual(stack.resources["SyncFunctionVersion"]["UpdateReplacePolicy"], "Retain", "or there is nothing to go back to")
+        for release in ("0123456789ab", "ba9876543210"):
+            resources = Stack(Release=release).resources
+            for name in ("SyncFunction", "SyncFunctionVersion"):
+                self.assertIn(release, resources[name]["Properties"]["Description"], "a version is published of a changed function only")
 
 
 class Keeping(unittest.TestCase):
     def test_state_and_secret_outlive_the_stack(self) -> None:
         resources = Stack().resources
         for name in ("StateTable", "SyncSecret"):
-            self.assertEqual(resources[name]["DeletionPolicy"], "Retain", name)
+            self.assertEqual(resources[name]["DeletionPolicy"], "RetainExceptOnCreate", f"{name}: a failed first deployment must leave its name free")
             self.assertEqual(resources[name]["UpdateReplacePolicy"], "Retain", name)
 
     def test_the_table_is_on_demand_with_ttl_and_recovery(self) -> None:
@@ -227,6 +263,9 @@ class Keeping(unittest.TestCase):
         self.assertEqual(stack.resources["SyncFunction"]["Properties"]["Environment"]["Variables"]["SECRETS_ID"], arn)
         statements = stack.resources["SyncFunctionRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
         self.assertIn(arn, [s["Resource"] for s in statements])
+        pattern = source()["Parameters"]["ExistingSecretArn"]["AllowedPattern"]
+        self.assertTrue(re.fullmatch(pattern, arn))
+        self.assertFalse(re.fullmatch(pattern, arn.removesuffix("-AbCdEf")), "the right would be on another name than the secret's")
 
     def test_logs_expire(self) -> None:
         for environment, days in (("dev", 14), ("staging", 14), ("prod", 90)):
@@ -240,82 +279,17 @@ class Keeping(unittest.TestCase):
             self.assertEqual(properties["MessageRetentionPeriod"], 14 * 24 * 3600)
             self.assertTrue(properties["SqsManagedSseEnabled"])
 
-
-class Alarms(unittest.TestCase):
-    def setUp(self) -> None:
-        self.alarms = Stack(**all_ids()).of_type("AWS::CloudWatch::Alarm")
-
-    def test_every_alarm_reaches_the_topic_both_ways_and_says_what_to_do(self) -> None:
-        for name, p in self.alarms.items():
-            self.assertEqual((p["AlarmActions"], p["OKActions"]), (["<AlarmTopic>"], ["<AlarmTopic>"]), name)
-            self.assertTrue(80 < len(p["AlarmDescription"]) <= 1024, name)
-            self.assertNotRegex(p["AlarmDescription"], r"[{}]", f"{name}: a placeholder was left in")
-            self.assertNotEqual(p.get("ActionsEnabled"), False, name)
-
-    def test_periods_are_ones_that_cloudwatch_takes(self) -> None:
-        for interval in source()["Parameters"]["SyncIntervalMinutes"]["AllowedValues"]:
-            for most in ("7", "4"):
-                stack = Stack(SyncIntervalMinutes=interval, StaleAfterIntervals=most, PartialRunsInARow=most, **all_ids())
-                for name, p in stack.of_type("AWS::CloudWatch::Alarm").items():
-                    period, count = int(p["Period"]), int(p["EvaluationPeriods"])
-                    self.assertEqual(period % 60, 0, name)
-                    self.assertLessEqual(period * count, 604800 if period >= 3600 else 86400, f"{name}, every {interval}")
-                    self.assertLessEqual(int(p.get("DatapointsToAlarm", count)), count, name)
-
-    def test_a_database_that_stops_syncing_is_noticed_by_the_absence_of_its_metric(self) -> None:
-        for name in database_names():
-            (alarm,) = (p for p in self.alarms.values() if p["AlarmName"] == f"notion-sync-dev-stale-{name}")
-            self.assertEqual((alarm["MetricName"], alarm["TreatMissingData"]), ("RunsCompleted", "breaching"))
-            self.assertEqual(int(alarm["Period"]) * int(alarm["EvaluationPeriods"]), 4 * 15 * 60)
-            self.assertIn({"Name": "database", "Value": name}, alarm["Dimensions"])
-
-    def test_a_stack_that_is_switched_off_does_not_cry_stale(self) -> None:
-        alarms = Stack(SyncState="DISABLED", **all_ids()).of_type("AWS::CloudWatch::Alarm")
-        self.assertFalse([p["AlarmName"] for p in alarms.values() if "stale" in p["AlarmName"] or "partial" in p["AlarmName"]])
-
-    def test_all_that_can_go_wrong_has_an_alarm(self) -> None:
-        names = {p["AlarmName"].removeprefix("notion-sync-dev-") for p in self.alarms.values()}
-        wanted = {"errors", "throttles", "duration", "failed-events", "undelivered-events", "backfill-failed", "backfill-timed-out"}
-        self.assertLessEqual(wanted, names)
-
-    def test_every_failure_class_has_an_alarm_and_no_other(self) -> None:
-        block = (ROOT / "src" / "failure.rs").read_text().split("failure_classes! {")[-1].split("\n}\n")[0]
-        classes = set(re.findall(r"^    ([A-Z]\w+) => ", block, re.M))
-        self.assertGreater(len(classes), 20)
-        watched = {
-            d["Value"] for p in self.alarms.values() if p["MetricName"] == "RunsFailed"
-            for d in p["Dimensions"] if d["Name"] == "FailureClass"
-        }
-        self.assertEqual(watched, classes)
-        self.assertFalse(any("failed-Notion" in p["AlarmName"] for p in Stack(ClassAlarms="false").of_type("AWS::CloudWatch::Alarm").values()))
-
-    def test_dimensions_are_combinations_that_the_program_emits(self) -> None:
-        emitted = [{"FunctionName"}, {"FunctionName", "database"}, {"FunctionName", "FailureClass"}]
-        for name, p in self.alarms.items():
-            if p["Namespace"] == "NotionSync":
-                self.assertIn({d["Name"] for d in p["Dimensions"]}, emitted, name)
-
-
-class Metrics(unittest.TestCase):
-    """The names in template and dashboard are constants of src/metrics.rs."""
-
-    def setUp(self) -> None:
-        self.source = (ROOT / "src" / "metrics.rs").read_text()
-        self.known = set(re.findall(r'"([A-Z][A-Za-z]+)"', self.source))
-
-    def test_alarms_and_dashboard_use_metrics_that_exist(self) -> None:
-        used = {p["MetricName"] for p in Stack(**all_ids()).of_type("AWS::CloudWatch::Alarm").values() if p["Namespace"] == "NotionSync"}
-        dashboard = (ROOT / "infra" / "dashboard.json").read_text()
-        used |= set(re.findall(r'MetricName=\\"(\w+)\\"', dashboard))
-        for widget in json.loads(dashboard)["widgets"]:
-            ours = False
-            for metric in widget["properties"].get("metrics", []):
-                if isinstance(metric[0], str):
-                    ours = metric[0] == "NotionSync" or (ours and metric[0] == ".")
-                    used |= {metric[1]} if ours else set()
-        self.assertGreater(len(used), 10)
-        self.assertFalse(used - self.known, "not in src/metrics.rs")
-        self.assertIn("NotionSync", self.known)
+    def test_a_key_of_ones_own_encrypts_everything_that_is_kept(self) -> None:
+        arn = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+        resources = Stack(KmsKeyArn=arn).resources
+        self.assertEqual(resources["StateTable"]["Properties"]["SSESpecification"]["KMSMasterKeyId"], arn)
+        self.assertEqual(resources["SyncSecret"]["Properties"]["KmsKeyId"], arn)
+        self.assertEqual(resources["SyncLogGroup"]["Properties"]["KmsKeyId"], arn)
+        for queue in ("FailureQueue", "ScheduleDeadLetterQueue"):
+            self.assertEqual((resources[queue]["Properties"]["KmsMasterKeyId"], resources[queue]["Properties"]["SqsManagedSseEnabled"]), (arn, False))
+        without = Stack().resources
+        self.assertNotIn("SSESpecification", without["StateTable"]["Properties"])
+        self.assertNotIn("KmsKeyId", without["SyncSecret"]["Properties"])
 
 
 class Documentation(unittest.TestCase):
@@ -323,16 +297,27 @@ class Documentation(unittest.TestCase):
         text = (ROOT / "docs" / "DEPLOYMENT.md").read_text()
         for name in source()["Parameters"]:
             if not name.endswith("DatabaseId"):
-                self.assertIn(f"`{name}`", text, "a parameter that nobody explains")
-        for alarm in ("errors", "throttles", "duration", "failed-events", "undelivered-events", "backfill-failed", "backfill-timed-out",
-                      "stale-<database>", "partial-<database>", "failed-<class>"):
-            self.assertIn(f"`{alarm}`", text, "an alarm that nobody explains")
+                self.assertTrue(f"`{name}`" in text, f"{name}: a parameter that nobody explains")
+        stack = Stack(SyncSchedule="rate(1 minute)", ProjectsDatabaseId="0" * 32)
+        alarms = [*stack.of_type("AWS::CloudWatch::Alarm").values(), *stack.of_type("AWS::CloudWatch::CompositeAlarm").values()]
+        for alarm in (p["AlarmName"].removeprefix("notion-sync-dev-").replace("projects", "<database>") for p in alarms):
+            self.assertTrue(f"`{alarm}`" in text, f"{alarm}: an alarm that nobody explains")
 
     def test_sections_that_alarm_texts_point_to_exist(self) -> None:
         text = (ROOT / "docs" / "DEPLOYMENT.md").read_text()
-        for said in json.loads((ROOT / "infra" / "alarm-texts.json").read_text()).values():
-            for section in re.findall(r'DEPLOYMENT\.md, \"(\w+)\"', said.replace('"', '\\"')):
-                self.assertRegex(text, rf"(?m)^## {section}$")
+        sections = set(re.findall(r'docs/DEPLOYMENT\.md,\s+\\?"([^"\\]+)\\?"', (ROOT / "template.yaml").read_text()))
+        self.assertLessEqual({"Alarms", "Replay", "Backfill"}, sections)
+        for section in sections:
+            self.assertRegex(text, rf"(?m)^##+ {section}$")
+
+
+class Generated(unittest.TestCase):
+    def test_the_document_says_how_much_of_the_template_is_generated(self) -> None:
+        template, text = (ROOT / "template.yaml").read_text(), (ROOT / "docs" / "DEPLOYMENT.md").read_text()
+        blocks = {m[1]: m[2].count("\n") for m in re.finditer(r"# <generated ([\w ]+)> by[^\n]*\n(.*?) *# </generated", template, re.S)}
+        self.assertTrue(f"{sum(blocks.values())} of the template's {template.count(chr(10))} lines" in text)
+        for name, lines in blocks.items():
+            self.assertTrue(f"| {name} | {lines} |" in text, f"{name}: {lines} lines")
 
 
 class Dashboard(unittest.TestCase):
@@ -351,9 +336,31 @@ class Names(unittest.TestCase):
         for name in template["Parameters"]:
             self.assertTrue(re.search(rf'"Ref": "{name}"|\$\{{{name}\}}', body), name)
 
-    def test_capability_iam_is_enough(self) -> None:
-        for properties in Stack(**all_ids()).of_type("AWS::IAM::Role").values():
-            self.assertNotIn("RoleName", properties, "a named role needs CAPABILITY_NAMED_IAM")
+    def test_the_functions_role_has_a_name_that_stays(self) -> None:
+        """samconfig.toml grants CAPABILITY_NAMED_IAM for one role: Databricks knows the function by this name."""
+        names = {name: p.get("RoleName") for name, p in Stack(**all_ids()).of_type("AWS::IAM::Role").items()}
+        self.assertEqual(names, {"SyncFunctionRole": "notion-sync-dev-us-east-1", "SchedulerRole": None, "BackfillRole": None})
+
+    def test_another_prefix_leaves_no_name_as_it_was(self) -> None:
+        """Two Notion workspaces in one account: no name of one may be a name of the other."""
+        def names(stack: Stack) -> list[str]:
+            keys = ("Name", "FunctionName", "AlarmName", "QueueName", "TopicName", "RoleName", "LogGroupName", "DashboardName")
+            found = [p[key] for kind in NAMED for p in stack.of_type(kind).values() for key in keys if key in p]
+            return [name for name in found if not name.startswith("<")]
+
+        ours, theirs = names(Stack(**all_ids())), names(Stack(NamePrefix="acme-notion", **all_ids()))
+        self.assertGreater(len(ours), 15)
+        self.assertFalse(set(ours) & set(theirs))
+        self.assertFalse([name for name in theirs if "notion-sync" in name])
+
+    def test_the_longest_names_fit(self) -> None:
+        """Limits of the services: role 64, rule of a schedule 64, function 64, queue and state machine 80, alarm 255."""
+        limits = {"RoleName": 64, "FunctionName": 64, "QueueName": 80, "AlarmName": 255, "TopicName": 256, "LogGroupName": 512}
+        stack = Stack(NamePrefix="a" * 20, Environment="staging", **all_ids())
+        for resource in stack.resources.values():
+            for key, limit in limits.items():
+                # The region of the test is one of nine letters; the longest has fourteen.
+                self.assertLessEqual(len(resource["Properties"].get(key, "")) + 5, limit, resource)
 
 
 if __name__ == "__main__":
