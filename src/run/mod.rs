@@ -1,5 +1,6 @@
 //! What one run carries through all rooms: its id, its deadline, its counters, its progress.
 
+pub mod bounds;
 pub mod clock;
 pub mod deadline;
 pub mod progress;
