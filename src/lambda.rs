@@ -24,7 +24,7 @@ use crate::run::report::{ErrorReport, Outcome, Report};
 /// Kept from the time that Lambda gives, so that the answer is on its way before it is over.
 const ANSWER_MARGIN: Duration = Duration::from_millis(200);
 
-/// What a cold start prepares: the service, or why there is none. A broken configuration is answered per invocation,
+/// The service that a cold start prepares, or the reason why there is none. A broken configuration is answered per invocation,
 /// because a process that exits before the first event answers nothing that has a class (facts/aws §3.1).
 #[derive(Debug)]
 pub struct Handler {
@@ -33,14 +33,14 @@ pub struct Handler {
     clock: Clock,
 }
 
-/// What the runtime knows about an invocation.
+/// An invocation as the runtime gives it.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// The event as it came, JSON or not.
     pub event: String,
     /// Lambda's request id.
     pub request_id: String,
-    /// When Lambda ends the invocation, milliseconds since 1970; in the past = unknown (`cargo lambda watch`).
+    /// The end of the invocation, milliseconds since 1970; in the past = unknown (`cargo lambda watch`).
     pub deadline_ms: u64,
 }
 
@@ -153,7 +153,6 @@ impl fmt::Debug for InvocationError {
 
 /// The event's bytes as the JSON text of a string: whatever they are, they reach the handler, which can say what is wrong
 /// with them. (The runtime would answer with a class of its own, and would ignore what follows the first value.)
-#[must_use]
 pub fn event_as_text(event: &[u8]) -> String {
     serde_json::Value::from(String::from_utf8_lossy(event)).to_string()
 }

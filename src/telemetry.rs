@@ -29,10 +29,10 @@ const MAX_SHORT_FIELD_BYTES: usize = 1024;
 const MAX_FIELDS: usize = 40;
 /// The span that the Lambda runtime puts around an invocation; it carries the request id.
 const RUNTIME_SPAN_TARGET: &str = "lambda_runtime::layers::trace";
-/// Where the Lambda runtime logs a failed invocation a second time; we have logged it already.
+/// The target under which the Lambda runtime logs a failed invocation a second time; we have logged it already.
 const RUNTIME_FAILURE_TARGET: &str = "lambda_runtime::layers::panic";
 
-/// How lines look.
+/// The look of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// One JSON object a line, as Lambda's JSON log format wants it (facts/aws §3.3).

@@ -20,7 +20,7 @@ use crate::run::clock::Clock;
 const LEASE_TIME: Duration = Duration::from_secs(20);
 /// The time between renewals; three may fail before the lease is lost.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
-/// How far the clocks of two machines may lie apart. A lease that claims to hold for longer than its length and this comes
+/// The most by which the clocks of two machines may differ. A lease that claims to hold for longer than its length and this comes
 /// from a clock that is wrong, or is damaged, and holds nobody back.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 /// The condition under which a run may have the lease: nobody holds it, it has ended, it is the run's own, or its end is none.

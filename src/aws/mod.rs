@@ -32,7 +32,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 pub struct AwsConfig {
     /// `AWS_ENDPOINT_URL`: one address for all services (the local stack).
     pub endpoint_url: Option<String>,
-    /// Whether the endpoint, wherever it is set, is on this machine: then no proxy is on the way.
+    /// True if the endpoint, wherever it is set, is on this machine: then no proxy is on the way.
     pub endpoint_is_loopback: bool,
     /// `AWS_REGION` or `AWS_DEFAULT_REGION`.
     pub region: Option<String>,

@@ -111,7 +111,9 @@ fn read_databases(reader: &mut Reader<'_>) -> Vec<Database> {
         }
         let Some(name) = rest.strip_suffix('_') else { continue };
         let Ok(name) = DatabaseName::parse(name) else {
-            reader.problem(format!("BLOCKED: {variable} is not of the form NOTION_<NAME>_DB_ID (letters, digits, _)"));
+            reader.problem(format!(
+                "BLOCKED: {variable} is not of the form NOTION_<NAME>_DB_ID (at most 100 letters, digits, _)"
+            ));
             continue;
         };
         // Set to nothing, it would drop a database without a word.

@@ -189,7 +189,10 @@ fn each_database_has_one_name_and_each_name_one_database() {
     let same_name = problems(&[("NOTION_Projects_DB_ID", "a1b2c3d4-57b1-4b8f-a6b1-2b8f5a1d8c12")]);
     assert_eq!(same_name, ["BLOCKED: NOTION_PROJECTS_DB_ID and NOTION_Projects_DB_ID both name the database projects"]);
     let odd = problems(&[("NOTION_A-B_DB_ID", "a1b2c3d4-57b1-4b8f-a6b1-2b8f5a1d8c12")]);
-    assert_eq!(odd, ["BLOCKED: NOTION_A-B_DB_ID is not of the form NOTION_<NAME>_DB_ID (letters, digits, _)"]);
+    assert_eq!(
+        odd,
+        ["BLOCKED: NOTION_A-B_DB_ID is not of the form NOTION_<NAME>_DB_ID (at most 100 letters, digits, _)"]
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How single values are read: durations, sizes, shares, addresses, names. An error is the form expected.
+//! The readers of single values: durations, sizes, shares, addresses, names. An error is the form expected.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::databricks::Volume;
 use crate::http::is_loopback;
 use crate::ids::DatabaseId;
 
-/// What a value should have been; goes after "is not" in the message.
+/// The form that a value should have had; goes after "is not" in the message.
 pub(super) type Expected = String;
 
 /// A duration between `least` and `most`: `340ms`, `2m`, `1h 30m`, or a bare number of seconds (`0.34`).
@@ -85,7 +85,7 @@ pub(super) fn database_id(text: &str) -> Result<DatabaseId, Expected> {
     id.or_else(|| tail(32).and_then(|id| DatabaseId::parse(id).ok())).ok_or_else(form)
 }
 
-/// Whether a host is one of Notion's.
+/// Returns whether a host is one of Notion's.
 fn is_notion(host: &str) -> bool {
     ["notion.so", "notion.com", "notion.site"]
         .iter()

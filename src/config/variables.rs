@@ -74,7 +74,7 @@ impl Variables {
         self.from_file.contains(name).then(|| self.get(name)).flatten()
     }
 
-    /// Whether the variable is set to something that is no text (invalid UTF-8).
+    /// Returns whether the variable is set to something that is no text (invalid UTF-8).
     pub fn is_not_text(&self, name: &str) -> bool {
         self.not_text.contains(name)
     }
@@ -121,7 +121,7 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// Where `part` (a line, or its value, as the parser gave it back) stands in `text`, counted from 1.
+/// The number, from 1, of the line of `text` that holds `part` (a line, or its value, as the parser gave it back).
 fn line_number(text: &str, part: &str) -> Option<usize> {
     let start = part.lines().next().unwrap_or(part).trim();
     text.lines().position(|line| line.trim().ends_with(start)).map(|index| index + 1)

@@ -7,15 +7,15 @@ use std::fmt::Write;
 pub struct Variable {
     /// Its name; `<NAME>` stands for a database's name.
     pub name: &'static str,
-    /// What holds when it is unset.
+    /// The rule for when it is unset.
     pub default: Fallback,
-    /// Whether its value is a secret, never shown in any message.
+    /// True if its value is a secret, never shown in any message.
     pub secret: bool,
-    /// What it means, one sentence.
+    /// Its meaning in one sentence.
     pub doc: &'static str,
 }
 
-/// What holds when a variable is unset.
+/// The rule for when a variable is unset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fallback {
     /// It must be set, here or (credentials) in the secret.
@@ -128,13 +128,11 @@ pub const VARIABLES: &[Variable] = &[
 ];
 
 /// The variable called `name`.
-#[must_use]
 pub fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }
 
 /// README's configuration table (Markdown), one row per variable.
-#[must_use]
 pub fn markdown_table() -> String {
     let mut table = String::from("| Variable | Default | Meaning |\n|---|---|---|\n");
     for variable in VARIABLES {

@@ -34,7 +34,7 @@ pub fn client(address: &Url, timeout: Duration) -> Result<Client, Failure> {
     builder.build().map_err(|error| Failure::new(FailureClass::Internal, "setting up the HTTP client").caused_by(error))
 }
 
-/// Whether an address is on this machine: `localhost`, 127.0.0.0/8, `[::1]`.
+/// Returns whether an address is on this machine: `localhost`, 127.0.0.0/8, `[::1]`.
 pub(crate) fn is_loopback(address: &Url) -> bool {
     let host = address.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a character changes how a terminal shows other text: controls (C0, DEL, C1), bidirectional marks, embeddings and
+/// Returns whether a character changes how a terminal shows other text: controls (C0, DEL, C1), bidirectional marks, embeddings and
 /// isolates, line and paragraph separators, and invisible marks of no use in a name.
 fn acts(character: char) -> bool {
     character.is_control()

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::encodings::{Unit, base64_cores, plain, units};
 
-/// What stands in a credential's place.
+/// The text in a credential's place.
 pub const REDACTED: &str = "[redacted]";
 
 /// Values kept of each kind: the current one and those before a rotation or a renewal.
@@ -106,7 +106,7 @@ fn end_of_string(json: &str, start: usize) -> usize {
 struct Registry {
     values: HashMap<Kind, VecDeque<SecretString>>,
     patterns: Vec<Pattern>,
-    /// Where in which pattern eight bytes stand.
+    /// The places of eight bytes: pattern and offset.
     grams: HashMap<[u8; GRAM], Vec<(usize, usize)>>,
 }
 

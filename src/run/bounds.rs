@@ -123,7 +123,7 @@ struct WarningKind {
     more: usize,
 }
 
-/// What warnings of one kind have in common: their words, without ids, numbers and what stands in quotation marks.
+/// The part that warnings of one kind have in common: their words, without ids, numbers and what stands in quotation marks.
 fn kind_of(warning: &str) -> String {
     const MAX_KIND_BYTES: usize = 512;
     let mut kind = String::new();

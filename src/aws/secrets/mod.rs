@@ -20,13 +20,13 @@ use crate::placeholder::is_placeholder;
 
 /// The time for which a reading of the secret is trusted across warm invocations. Rotation within it is caught by the reread.
 const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
-/// When the secret can't be read again after its time to live, the kept one is used this long before the next try.
+/// The time for which a kept secret is used before the next try, if it can't be read again after its time to live.
 const STALE_GRACE: Duration = Duration::from_secs(60);
 
 /// The form of every credential; goes after "is not".
 pub(crate) const CREDENTIAL_FORM: &str = "printable ASCII without spaces";
 
-/// Whether `text` can stand in an `Authorization` header (a pasted `Bearer …` or typographic quotes can't be meant).
+/// Returns whether `text` can stand in an `Authorization` header (a pasted `Bearer …` or typographic quotes can't be meant).
 pub(crate) fn can_be_credential(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic())
 }
@@ -47,7 +47,7 @@ pub struct SecretsConfig {
 }
 
 impl SecretsConfig {
-    /// Whether a run needs the secret in Secrets Manager: it is configured and the environment lacks something.
+    /// Returns whether a run needs the secret in Secrets Manager: it is configured and the environment lacks something.
     pub fn needs_secret(&self) -> bool {
         let service_principal = self.databricks_client_id.is_some() && self.databricks_client_secret.is_some();
         let complete = self.notion_api_key.is_some() && (self.databricks_token.is_some() || service_principal);
@@ -131,7 +131,7 @@ impl Secrets {
         Ok(kept.credentials.clone())
     }
 
-    /// Whether a refused credential may be read again from Secrets Manager.
+    /// Returns whether a refused credential may be read again from Secrets Manager.
     pub fn come_from_a_secret(&self) -> bool {
         self.inner.config.needs_secret()
     }
@@ -329,7 +329,7 @@ fn databricks_credential(config: &SecretsConfig, secret: Option<&Secret>) -> Res
     }
 }
 
-/// Whether two sets hold the same credentials.
+/// Returns whether two sets hold the same credentials.
 fn same(one: &CredentialSet, other: &CredentialSet) -> bool {
     let equal = |a: &SecretString, b: &SecretString| a.expose_secret() == b.expose_secret();
     equal(&one.notion_api_key, &other.notion_api_key)
