@@ -138,6 +138,8 @@ fn batches(rows: Vec<EncodedRow>) -> Vec<Vec<EncodedRow>> {
 /// The statement and the parameters as they stand in the body.
 fn bodies(batches: &[Vec<EncodedRow>]) -> Result<Vec<Vec<u8>>, BenchError> {
     let config = notion_sync::databricks::DatabricksConfig {
+        views_schema: None,
+        volume: None,
         host: notion_base()?,
         warehouse_id: "w".to_owned(),
         catalog: "main".to_owned(),

@@ -19,19 +19,16 @@ macro_rules! failure_classes {
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
             /// The stable name.
-            #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)+ }
             }
 
             /// The family, which decides the command line's exit code.
-            #[must_use]
             pub fn exit_code(self) -> ExitCode {
                 match self { $(Self::$name => ExitCode::$exit,)+ }
             }
 
-            /// What a person should do, in one sentence.
-            #[must_use]
+            /// The remedy, in one sentence for people.
             pub fn remedy(self) -> &'static str {
                 match self { $(Self::$name => $remedy,)+ }
             }
@@ -61,7 +58,7 @@ pub enum ExitCode {
     Integrity = 7,
     /// AWS did not answer usefully.
     Aws = 8,
-    /// The run stopped before its deadline and stored where the next one goes on; not a failure.
+    /// The run stopped before its deadline and stored the position from which the next one continues; not a failure.
     Partial = 10,
 }
 
@@ -174,40 +171,37 @@ impl Failure {
         Self { class, message: message.into(), source: None, retry_after: None }
     }
 
-    /// The same with its cause, which is shown after the message.
+    /// Adds the cause, which is shown after the message.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The same, with `context` (what was being done) in front of the message.
+    /// Puts `context` (the work under way) in front of the message.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
         self
     }
 
-    /// The same with the wait that a server asked for, where the deadline came before its end.
+    /// Adds the wait that a server asked for, where the deadline came before its end.
     #[must_use]
     pub fn waiting(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
     }
 
     /// The wait that a server asked for, if that is what ended the work.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
     /// The class.
-    #[must_use]
     pub fn class(&self) -> FailureClass {
         self.class
     }
 
     /// Message, causes and what to do, in one line: the text for people, reports and the Lambda's `errorMessage`.
-    #[must_use]
     pub fn describe(&self) -> String {
         let mut text = self.message.clone();
         let mut cause = self.source.as_deref().map(|source| source as &dyn Error);

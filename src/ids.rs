@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// An id could not be read; the message names the text and the form expected.
+/// An id that could not be read; the message names the text and the form expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}")]
 pub struct IdError {
@@ -31,7 +31,6 @@ macro_rules! notion_id {
             }
 
             /// The id as a UUID.
-            #[must_use]
             pub fn uuid(self) -> Uuid {
                 self.0
             }
@@ -74,6 +73,9 @@ notion_id!(
     "a Notion page id (32 hexadecimal digits, with or without dashes)"
 );
 
+/// The longest name of a database: it is a dimension of metrics, a column and a part of every line.
+const MAX_NAME_BYTES: usize = 100;
+
 /// The configured name of a database, from `NOTION_<NAME>_DB_ID`: lower case letters, digits and `_`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
@@ -83,19 +85,19 @@ impl DatabaseName {
     /// Reads a name; upper case is lowered (`BUDGET_LINES` → `budget_lines`).
     ///
     /// # Errors
-    /// When the text is empty or holds anything but letters, digits and `_`.
+    /// When the text is empty, too long, or holds anything but letters, digits and `_`.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let name = text.to_ascii_lowercase();
-        let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let valid =
+            (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if valid {
             Ok(Self(name))
         } else {
-            Err(IdError { text: text.to_owned(), expected: "a database name (letters, digits and _)" })
+            Err(IdError { text: text.to_owned(), expected: "a database name (at most 100 letters, digits and _)" })
         }
     }
 
     /// The name as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -114,13 +116,11 @@ pub struct RunId(String);
 
 impl RunId {
     /// A new, random id.
-    #[must_use]
     pub fn random() -> Self {
         Self(Uuid::new_v4().hyphenated().to_string())
     }
 
     /// The id as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -158,5 +158,7 @@ mod tests {
         assert_eq!(DatabaseName::parse("BUDGET_LINES").unwrap().as_str(), "budget_lines");
         assert!(DatabaseName::parse("").is_err());
         assert!(DatabaseName::parse("a-b").is_err());
+        assert!(DatabaseName::parse(&"a".repeat(100)).is_ok());
+        assert!(DatabaseName::parse(&"a".repeat(101)).is_err());
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use lambda_runtime::Diagnostic;
+use serde_json::value::RawValue;
 use tracing::Instrument;
 
 use crate::app::{App, RunContext};
@@ -14,6 +15,7 @@ use crate::event::{self, Request};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DatabaseName, RunId};
 use crate::metrics;
+use crate::output::{self, Outlet};
 use crate::run::clock::Clock;
 use crate::run::deadline::Deadline;
 use crate::run::progress::Progress;
@@ -22,7 +24,7 @@ use crate::run::report::{ErrorReport, Outcome, Report};
 /// Kept from the time that Lambda gives, so that the answer is on its way before it is over.
 const ANSWER_MARGIN: Duration = Duration::from_millis(200);
 
-/// What a cold start prepares: the service, or why there is none. A broken configuration is answered per invocation,
+/// The service that a cold start prepares, or the reason why there is none. A broken configuration is answered per invocation,
 /// because a process that exits before the first event answers nothing that has a class (facts/aws §3.1).
 #[derive(Debug)]
 pub struct Handler {
@@ -31,14 +33,14 @@ pub struct Handler {
     clock: Clock,
 }
 
-/// What the runtime knows about an invocation.
+/// An invocation as the runtime gives it.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// The event as it came, JSON or not.
     pub event: String,
     /// Lambda's request id.
     pub request_id: String,
-    /// When Lambda ends the invocation, milliseconds since 1970; in the past = unknown (`cargo lambda watch`).
+    /// The end of the invocation, milliseconds since 1970; in the past = unknown (`cargo lambda watch`).
     pub deadline_ms: u64,
 }
 
@@ -56,21 +58,19 @@ impl Handler {
         Self { app, function_name, clock: Clock::System }
     }
 
-    /// Runs one invocation. `write_line` gets the metrics record, before the answer.
+    /// Runs one invocation. `outlet` gets the metrics record, before the answer.
     ///
     /// # Errors
     /// Whatever failed, with its class; logged already.
-    pub async fn handle(
-        &self,
-        invocation: Invocation,
-        write_line: &(dyn Fn(&str) + Send + Sync),
-    ) -> Result<Report, InvocationError> {
+    pub async fn handle(&self, invocation: Invocation, outlet: &Outlet) -> Result<Box<RawValue>, InvocationError> {
         let span = tracing::info_span!("invocation", request_id = invocation.request_id);
-        let report = self.report(&invocation).instrument(span).await;
-        write_line(&metrics::record(&report, &self.function_name, &invocation.request_id));
+        let mut report = self.report(&invocation).instrument(span).await;
+        // A record that can't be written has nowhere to be reported.
+        drop(outlet.json(&metrics::record(&report, &self.function_name, &invocation.request_id)));
+        report.bound();
         match report.error {
             Some(error) => Err(InvocationError(error)),
-            None => Ok(report),
+            None => answer(&report).map_err(|failure| InvocationError((&failure).into())),
         }
     }
 
@@ -124,6 +124,13 @@ impl Handler {
     }
 }
 
+/// The report as the runtime sends it.
+fn answer(report: &Report) -> Result<Box<RawValue>, Failure> {
+    let unwritable = |error| Failure::new(FailureClass::Internal, "the report is no JSON").caused_by(error);
+    let json = serde_json::to_string(report).map_err(unwritable)?;
+    RawValue::from_string(output::json(&json)).map_err(unwritable)
+}
+
 /// The run's report, or a failure when it panicked; the panic hook has logged where.
 async fn unless_it_panics(run: impl Future<Output = Report>) -> Result<Report, Failure> {
     AssertUnwindSafe(run).catch_unwind().await.map_err(|_| {
@@ -146,18 +153,16 @@ impl fmt::Debug for InvocationError {
 
 /// The event's bytes as the JSON text of a string: whatever they are, they reach the handler, which can say what is wrong
 /// with them. (The runtime would answer with a class of its own, and would ignore what follows the first value.)
-#[must_use]
 pub fn event_as_text(event: &[u8]) -> String {
     serde_json::Value::from(String::from_utf8_lossy(event)).to_string()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::output::tests::capture;
 
     fn variables() -> Variables {
         [
@@ -176,13 +181,12 @@ mod tests {
 
     /// The answer (or `errorType` and `errorMessage`) and the metrics record.
     async fn invoke(variables: &Variables, event: &str) -> (Result<Value, Diagnostic>, Value) {
-        let lines = Mutex::new(Vec::new());
+        let (lines, outlet) = capture();
         let invocation =
             Invocation { event: event.to_owned(), request_id: "request-1".to_owned(), deadline_ms: 600_000 };
-        let write_line = |line: &str| lines.lock().unwrap().push(line.to_owned());
-        let answer = Handler::new(variables).await.handle(invocation, &write_line).await;
+        let answer = Handler::new(variables).await.handle(invocation, &outlet).await;
         let answer = answer.map(|report| serde_json::to_value(&report).unwrap()).map_err(Diagnostic::from);
-        let lines = lines.into_inner().unwrap();
+        let lines = lines.lock().unwrap().clone();
         assert_eq!(lines.len(), 1, "one record a run");
         (answer, serde_json::from_str(&lines[0]).unwrap())
     }

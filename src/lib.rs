@@ -20,6 +20,7 @@ pub mod ids;
 pub mod lambda;
 pub mod metrics;
 pub mod notion;
+pub mod output;
 pub mod placeholder;
 pub mod run;
 pub mod sync;

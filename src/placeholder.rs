@@ -1,10 +1,10 @@
 //! Tells values that a person meant to replace from real ones.
 
-/// What people write where a value is still to come, as a whole value.
+/// Whole values that people write where the real one is still to come.
 const WHOLE: [&str; 11] =
     ["id", "todo", "tbd", "fixme", "none", "null", "nil", "undefined", "placeholder", "example", "n/a"];
 
-/// What people write where a value is still to come, anywhere in it.
+/// Parts of values that people write where the real one is still to come.
 const ANYWHERE: [&str; 12] = [
     "changeme",
     "change-me",
@@ -24,8 +24,7 @@ const ANYWHERE: [&str; 12] = [
 const ID_PATTERNS: [&str; 5] =
     ["0123456789abcdef", "1234567890abcdef", "abcdef0123456789", "abcdef1234567890", "12345678123412341234"];
 
-/// Whether `text` looks like a placeholder: `your-…`, `changeme`, `<…>`, `xxx`, `todo`, an example id.
-#[must_use]
+/// Returns whether `text` looks like a placeholder: `your-…`, `changeme`, `<…>`, `xxx`, `todo`, an example id.
 pub fn is_placeholder(text: &str) -> bool {
     let lower = text.trim().to_ascii_lowercase();
     WHOLE.contains(&lower.as_str())

@@ -1,13 +1,11 @@
-//! What is written while a run goes on: JSON lines on Lambda, text for people on the command line.
+//! The log: JSON lines on Lambda, text for people on the command line.
 //!
-//! One redaction rule for both: our own events name their fields one by one and never a header, a body or a credential;
-//! the libraries' events are shown from WARN up only, at every verbosity, because below it HTTP and AWS libraries print
-//! headers and bodies. `run_id`, `database` and `request_id` come from the spans around an event.
+//! One rule for both: our own events name their fields one by one and never a header, a body or a credential; the libraries'
+//! events are shown from WARN up only, at every verbosity, because below it HTTP and AWS libraries print headers and bodies.
+//! What still slips in is caught by the [`Outlet`]. `run_id`, `database` and `request_id` come from the spans around an event.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
-use std::sync::Arc;
 
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
@@ -18,16 +16,23 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
+use crate::output::{self, Outlet};
 use crate::run::clock::Clock;
 
-/// Longest text of one field; what is longer is cut, so that a line stays far below CloudWatch's 1 MB.
-const LONGEST_FIELD_BYTES: usize = 16 * 1024;
+/// The longest text of one field. What is longer is cut.
+const MAX_FIELD_BYTES: usize = 16 * 1024;
+/// The longest line, far below CloudWatch's 1 MB. In a longer one every field is cut to [`MAX_SHORT_FIELD_BYTES`].
+const MAX_LINE_BYTES: usize = 128 * 1024;
+/// The longest text of one field of a line that was too long.
+const MAX_SHORT_FIELD_BYTES: usize = 1024;
+/// The most fields of one line.
+const MAX_FIELDS: usize = 40;
 /// The span that the Lambda runtime puts around an invocation; it carries the request id.
 const RUNTIME_SPAN_TARGET: &str = "lambda_runtime::layers::trace";
-/// Where the Lambda runtime logs a failed invocation a second time; we have logged it already.
+/// The target under which the Lambda runtime logs a failed invocation a second time; we have logged it already.
 const RUNTIME_FAILURE_TARGET: &str = "lambda_runtime::layers::panic";
 
-/// How lines look.
+/// The look of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// One JSON object a line, as Lambda's JSON log format wants it (facts/aws §3.3).
@@ -36,24 +41,7 @@ pub enum Style {
     Text,
 }
 
-/// Where lines go; called with one line without its line feed.
-pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// Lines to standard output (Lambda).
-#[must_use]
-pub fn standard_output() -> Sink {
-    // A log line that can't be written has nowhere to be reported.
-    Arc::new(|line| drop(writeln!(std::io::stdout().lock(), "{line}")))
-}
-
-/// Lines to standard error (command line).
-#[must_use]
-pub fn standard_error() -> Sink {
-    Arc::new(|line| drop(writeln!(std::io::stderr().lock(), "{line}")))
-}
-
 /// The level that Lambda's `AWS_LAMBDA_LOG_LEVEL` names; unset or unknown is INFO.
-#[must_use]
 pub fn lambda_level(text: Option<&str>) -> LevelFilter {
     match text.map(str::to_ascii_uppercase).as_deref() {
         Some("TRACE") => LevelFilter::TRACE,
@@ -65,7 +53,6 @@ pub fn lambda_level(text: Option<&str>) -> LevelFilter {
 }
 
 /// The level for a number of `-v`: warnings by default.
-#[must_use]
 pub fn command_line_level(verbosity: u8) -> LevelFilter {
     match verbosity {
         0 => LevelFilter::WARN,
@@ -76,9 +63,9 @@ pub fn command_line_level(verbosity: u8) -> LevelFilter {
 }
 
 /// Makes lines the process's log and logs panics as one line each. Only the first call of a process counts.
-pub fn install(style: Style, level: LevelFilter, sink: Sink) {
+pub fn install(style: Style, level: LevelFilter, outlet: Outlet) {
     // An error says that a log is installed already: tests run several entry points in one process.
-    if tracing::subscriber::set_global_default(subscriber(style, level, sink)).is_ok() {
+    if tracing::subscriber::set_global_default(subscriber(style, level, outlet)).is_ok() {
         std::panic::set_hook(Box::new(|panic| {
             let place = panic.location().map_or_else(String::new, ToString::to_string);
             tracing::error!(place, panic = panic.payload_as_str().unwrap_or("no text"), "panicked");
@@ -87,14 +74,14 @@ pub fn install(style: Style, level: LevelFilter, sink: Sink) {
 }
 
 /// The log as a subscriber, for [`install`] and for tests.
-pub fn subscriber(style: Style, level: LevelFilter, sink: Sink) -> impl Subscriber + Send + Sync {
-    Registry::default().with(Lines { style, level, sink, clock: Clock::System })
+pub fn subscriber(style: Style, level: LevelFilter, outlet: Outlet) -> impl Subscriber + Send + Sync {
+    Registry::default().with(Lines { style, level, outlet, clock: Clock::System })
 }
 
 struct Lines {
     style: Style,
     level: LevelFilter,
-    sink: Sink,
+    outlet: Outlet,
     clock: Clock,
 }
 
@@ -155,10 +142,26 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         if !event.metadata().target().starts_with("notion_sync") {
             fields.put("target".into(), event.metadata().target().into());
         }
-        (self.sink)(&match self.style {
-            Style::Json => json_line(&self.clock.now().to_string(), level, &message, &fields),
-            Style::Text => text_line(&self.clock.now().to_string(), level, &message, &fields),
+        let now = self.clock.now().to_string();
+        let mut line = self.line(&now, level, &message, &fields);
+        if line.len() > MAX_LINE_BYTES {
+            fields.shorten();
+            line = self.line(&now, level, &output::bounded(&message, MAX_SHORT_FIELD_BYTES), &fields);
+        }
+        // A line that can't be written has nowhere to be reported.
+        drop(match self.style {
+            Style::Json => self.outlet.json(&line),
+            Style::Text => self.outlet.text(&line),
         });
+    }
+}
+
+impl Lines {
+    fn line(&self, timestamp: &str, level: &Level, message: &str, fields: &Fields) -> String {
+        match self.style {
+            Style::Json => json_line(timestamp, level, message, fields),
+            Style::Text => text_line(timestamp, level, message, fields),
+        }
     }
 }
 
@@ -184,11 +187,11 @@ fn json_line(timestamp: &str, level: &Level, message: &str, fields: &Fields) -> 
 /// `2026-11-22T15:00:00Z WARN the message  database=projects`.
 fn text_line(timestamp: &str, level: &Level, message: &str, fields: &Fields) -> String {
     let seconds = timestamp.split('.').next().unwrap_or_default().trim_end_matches('Z');
-    let mut line = format!("{seconds}Z {level:<5} {message}");
+    let mut line = format!("{seconds}Z {level:<5} {}", output::line(message));
     for (name, value) in &fields.0 {
         let text = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
         // Writing to a String can't fail.
-        let _ = write!(line, "  {name}={}", text.replace('\n', "\\n"));
+        let _ = write!(line, "  {name}={}", output::line(&text));
     }
     line
 }
@@ -197,9 +200,20 @@ impl Fields {
     /// Sets a field; a later value of the same name replaces it.
     fn put(&mut self, name: Cow<'static, str>, value: Value) {
         let name = line_name(name);
+        let is_full = self.0.len() >= MAX_FIELDS;
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
+            None if is_full => {}
             None => self.0.push((name, value)),
+        }
+    }
+
+    /// Cuts every text, for a line that would be too long.
+    fn shorten(&mut self) {
+        for (_, value) in &mut self.0 {
+            if let Value::String(text) = value {
+                *text = output::bounded(text, MAX_SHORT_FIELD_BYTES);
+            }
         }
     }
 
@@ -216,8 +230,7 @@ impl Fields {
     }
 
     fn put_text(&mut self, field: &Field, text: &str) {
-        let cut = text.floor_char_boundary(LONGEST_FIELD_BYTES);
-        self.put(field.name().into(), text[..cut].into());
+        self.put(field.name().into(), output::bounded(text, MAX_FIELD_BYTES).into());
     }
 }
 
@@ -264,23 +277,15 @@ impl Visit for Fields {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::sync::Mutex;
-
+mod tests {
     use serde_json::json;
 
     use super::*;
-
-    /// Lines that were written, and where to write them.
-    pub(crate) fn capture() -> (Arc<Mutex<Vec<String>>>, Sink) {
-        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
-        let written = lines.clone();
-        (lines, Arc::new(move |line| written.lock().unwrap().push(line.to_owned())))
-    }
+    use crate::output::tests::capture;
 
     fn logged(style: Style, level: LevelFilter, events: impl FnOnce()) -> Vec<String> {
-        let (lines, sink) = capture();
-        tracing::subscriber::with_default(subscriber(style, level, sink), events);
+        let (lines, outlet) = capture();
+        tracing::subscriber::with_default(subscriber(style, level, outlet), events);
         let lines = lines.lock().unwrap();
         lines.clone()
     }
@@ -354,8 +359,19 @@ pub(crate) mod tests {
     #[test]
     fn an_endless_field_is_cut() {
         let lines = logged(Style::Json, LevelFilter::INFO, || {
-            tracing::info!(text = "ä".repeat(LONGEST_FIELD_BYTES), "long");
+            tracing::info!(text = "ä".repeat(MAX_FIELD_BYTES), "long");
         });
-        assert!(lines[0].len() < LONGEST_FIELD_BYTES + 200);
+        assert!(lines[0].len() < MAX_FIELD_BYTES + 200);
+    }
+
+    #[test]
+    fn a_line_of_endless_fields_is_cut() {
+        for style in [Style::Json, Style::Text] {
+            let lines = logged(style, LevelFilter::INFO, || {
+                let text = "\u{1b}".repeat(MAX_FIELD_BYTES);
+                tracing::info!(a = text, b = text, c = text, d = text, e = text, "{text}");
+            });
+            assert!(lines[0].len() < MAX_LINE_BYTES, "{}", lines[0].len());
+        }
     }
 }

@@ -16,33 +16,34 @@ use crate::failure::Failure;
 use crate::ids::{DatabaseId, RunId};
 use crate::run::clock::Clock;
 
-/// How long a lease holds without renewal: what a killed run blocks others for.
+/// The length of a lease without renewal: a killed run blocks others for as long.
 const LEASE_TIME: Duration = Duration::from_secs(20);
-/// Time between renewals; three may fail before the lease is lost.
+/// The time between renewals; three may fail before the lease is lost.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
-/// A lease that claims to hold for longer is damaged, whatever the clocks of two machines say, and holds nobody back.
-const LATEST_END: Duration = Duration::from_secs(3_600);
-/// When a run may have the lease: nobody holds it, it has ended, it is the run's own, or its end is none.
+/// The most by which the clocks of two machines may differ. A lease that claims to hold for longer than its length and this comes
+/// from a clock that is wrong, or is damaged, and holds nobody back.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+/// The condition under which a run may have the lease: nobody holds it, it has ended, it is the run's own, or its end is none.
 const FREE: &str = "attribute_not_exists(lease_owner) OR attribute_not_exists(lease_until_ms) \
     OR NOT attribute_type(lease_until_ms, :number) OR lease_until_ms < :now OR lease_until_ms > :latest \
     OR lease_owner = :owner";
 const SORT_KEY: &str = "lease";
 
-/// What asking for a lease brought.
+/// The result of asking for a lease.
 #[derive(Debug)]
 pub enum Acquired {
     /// The database is this run's.
     Held(Lease),
     /// Another run works on it.
     TakenBy {
-        /// That run's id.
+        /// The id of that run.
         run_id: String,
-        /// Until when its lease holds, unless renewed.
+        /// The end of its lease, unless renewed.
         until: Timestamp,
     },
 }
 
-/// A lease held; renewed until released or dropped.
+/// A lease that is held; it is renewed until it is released or dropped.
 #[derive(Debug)]
 pub struct Lease {
     table: StateTable,
@@ -55,7 +56,7 @@ impl Lease {
     /// Takes the database's lease if it is free, expired or this run's own.
     ///
     /// # Errors
-    /// `DynamoDbUnavailable`: go on without.
+    /// `DynamoDbUnavailable`: continue without.
     pub async fn acquire(
         table: &StateTable,
         database_id: DatabaseId,
@@ -72,7 +73,7 @@ impl Lease {
     /// Gives the lease back.
     ///
     /// # Errors
-    /// `DynamoDbUnavailable`; the lease then ends by itself.
+    /// `DynamoDbUnavailable`; the lease then ends on its own.
     pub async fn release(self) -> Result<(), Failure> {
         self.renewal.abort();
         let delete = self
@@ -103,7 +104,7 @@ impl Drop for Lease {
     }
 }
 
-/// Who holds a database's lease now, for people; `None` = nobody.
+/// Returns the run that holds a database's lease and its end, for people; `None` = nobody.
 ///
 /// # Errors
 /// `DynamoDbUnavailable`.
@@ -115,7 +116,13 @@ pub async fn holder(
     let Some(item) = table.get(database_id, SORT_KEY).await? else { return Ok(None) };
     let until = integer(&item, "lease_until_ms").and_then(|millis| Timestamp::from_millisecond(millis).ok());
     let owner = text(&item, "lease_owner").unwrap_or("unknown").to_owned();
-    Ok(until.filter(|until| *until > clock.now()).map(|until| (owner, until)))
+    let now = clock.now();
+    Ok(until.filter(|until| *until > now && *until <= latest_believed(now)).map(|until| (owner, until)))
+}
+
+/// The latest end of a lease that is believed at `now`.
+fn latest_believed(now: Timestamp) -> Timestamp {
+    now.saturating_add(LEASE_TIME + MAX_CLOCK_SKEW).unwrap_or(now)
 }
 
 /// Takes or renews the lease; `Some` = it is another run's.
@@ -127,7 +134,6 @@ async fn take(
 ) -> Result<Option<(String, Timestamp)>, Failure> {
     let now = clock.now();
     let until = now.saturating_add(LEASE_TIME).unwrap_or(now);
-    let latest = now.saturating_add(LATEST_END).unwrap_or(now);
     let update = table
         .client
         .update_item()
@@ -139,7 +145,7 @@ async fn take(
         .expression_attribute_values(":owner", string(owner))
         .expression_attribute_values(":until", number(until.as_millisecond()))
         .expression_attribute_values(":now", number(now.as_millisecond()))
-        .expression_attribute_values(":latest", number(latest.as_millisecond()))
+        .expression_attribute_values(":latest", number(latest_believed(now).as_millisecond()))
         .expression_attribute_values(":number", string("N"))
         // For DynamoDB's own clean-up, days later; what counts is lease_until_ms.
         .expression_attribute_values(":expires_at", AttributeValue::N((until.as_second() + 86_400).to_string()))
@@ -167,7 +173,7 @@ async fn renew(table: StateTable, database_id: DatabaseId, owner: RunId, clock: 
         match take(&table, database_id, &owner, &clock).await {
             Ok(None) => {}
             Ok(Some((run_id, _))) => {
-                warn!(taken_by = run_id, "the lease was lost; the run goes on, since its MERGEs are guarded");
+                warn!(taken_by = run_id, "the lease was lost; the run continues, since its MERGEs are guarded");
                 return;
             }
             Err(failure) => warn!(reason = failure.describe(), "the lease was not renewed"),

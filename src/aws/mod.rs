@@ -1,4 +1,4 @@
-//! What every call to AWS shares: the SDK's configuration, time limits, and the brief text of an SDK error.
+//! The parts that every call to AWS shares: the SDK's configuration, time limits, and the brief text of an SDK error.
 
 pub mod lease;
 pub mod run_log;
@@ -14,22 +14,26 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_secretsmanager::config::Credentials;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::RequestId;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use secrecy::{ExposeSecret, SecretString};
 
-/// Longest time to reach an AWS endpoint.
+/// The longest time to reach an AWS endpoint.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest time for one try of a call; both services answer in milliseconds.
+/// The longest time for one try of a call; both services answer in milliseconds.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest time for a call with the SDK's own tries (three).
+/// The longest time for a call with the SDK's own tries (three).
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What the SDK must be told because it can't find it itself: the `AWS_…` variables of an `--env-file`.
+/// Settings that the SDK does not find on its own: the `AWS_…` variables of an `--env-file`.
 ///
-/// Variables of the real environment are absent here; the SDK reads those, and profiles, and roles, by itself.
+/// Variables of the real environment are absent here; the SDK reads those, and profiles, and roles, on its own.
 #[derive(Debug, Clone, Default)]
 pub struct AwsConfig {
     /// `AWS_ENDPOINT_URL`: one address for all services (the local stack).
     pub endpoint_url: Option<String>,
+    /// True if the endpoint, wherever it is set, is on this machine: then no proxy is on the way.
+    pub endpoint_is_loopback: bool,
     /// `AWS_REGION` or `AWS_DEFAULT_REGION`.
     pub region: Option<String>,
     /// `AWS_PROFILE`.
@@ -63,6 +67,11 @@ pub async fn sdk_config(config: &AwsConfig, first_delay: Duration) -> SdkConfig 
     if let Some(endpoint_url) = &config.endpoint_url {
         loader = loader.endpoint_url(endpoint_url);
     }
+    if config.endpoint_is_loopback {
+        // The SDK's own client takes the environment's proxy even then. One that is built here takes none.
+        let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        loader = loader.http_client(http.build_https());
+    }
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
     }
@@ -82,7 +91,7 @@ pub async fn sdk_config(config: &AwsConfig, first_delay: Duration) -> SdkConfig 
     loader.load().await
 }
 
-/// What went wrong in one line: kind, code, message, request id. Never the raw response, which `DisplayErrorContext` and
+/// The failure of a call in one line: kind, code, message, request id. Never the raw response, which `DisplayErrorContext` and
 /// `Debug` would print with headers and body.
 pub fn brief<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
     let request_id = error.request_id().map_or_else(String::new, |id| format!(" (request id {id})"));
@@ -121,6 +130,7 @@ mod tests {
     async fn what_the_env_file_says_reaches_the_sdk() {
         let config = AwsConfig {
             endpoint_url: Some("http://127.0.0.1:4566".to_owned()),
+            endpoint_is_loopback: true,
             region: Some("eu-central-1".to_owned()),
             profile: None,
             credentials: Some(AwsCredentials {

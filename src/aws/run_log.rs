@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 use crate::aws::state_table::{Item, StateTable, number, string, text};
 use crate::failure::Failure;
 use crate::ids::DatabaseId;
+use crate::output;
 use crate::run::report::Report;
 
 const SORT_KEY_PREFIX: &str = "run#";
+/// The longest message of a failure that is stored.
+const MAX_ERROR_BYTES: usize = 4 * 1024;
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// Stores what a run did.
@@ -31,7 +34,7 @@ pub async fn store(table: &StateTable, database_id: DatabaseId, report: &Report)
     ]);
     if let Some(error) = &report.error {
         item.insert("error_class".to_owned(), string(error.class));
-        item.insert("error_message".to_owned(), string(&error.message));
+        item.insert("error_message".to_owned(), string(output::bounded(&error.message, MAX_ERROR_BYTES)));
     }
     let put = table.client.put_item().table_name(&table.name).set_item(Some(item));
     put.send().await.map(drop).map_err(|error| table.failure("PutItem", &error))

@@ -28,7 +28,6 @@ pub struct StateTable {
 impl StateTable {
     /// A client with the SDK's configuration and a budget of retries of its own: by default the SDK shares one among all
     /// clients of a process, so that the trouble of one would cost another its retries.
-    #[must_use]
     pub fn new(sdk_config: &aws_config::SdkConfig, name: String) -> Self {
         let retries = RetryPartition::custom(name.clone()).build();
         let client = Client::from_conf(Builder::from(sdk_config).retry_partition(retries).build());
@@ -117,13 +116,11 @@ pub fn number(value: i64) -> AttributeValue {
 }
 
 /// Reads a text attribute.
-#[must_use]
 pub fn text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
 }
 
 /// Reads a number attribute.
-#[must_use]
 pub fn integer(item: &Item, name: &str) -> Option<i64> {
     item.get(name).and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok())
 }

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::render::{grouped, minute, new_table, right};
+use crate::output::line;
 use crate::run::report::Report;
 
 /// Widest line of a cell that holds text for people.
@@ -34,8 +35,9 @@ fn status_table(items: &[Value]) -> String {
             sources if sources.iter().any(|source| !source["resume"].is_null()) => "yes",
             _ => "no",
         };
-        let synced_through =
-            item["error"]["class"].as_str().map_or_else(|| time(&item["synced_through"]), str::to_owned);
+        let synced_through = item["error"]["class"]
+            .as_str()
+            .map_or_else(|| time(&item["synced_through"]), |class| line(class).into_owned());
         table.add_row([
             Cell::new(cell_text(&item["database"])),
             Cell::new(synced_through),
@@ -63,7 +65,7 @@ fn last_run(run: &Value) -> String {
         return "-".to_owned();
     }
     let age = run["age_seconds"].as_i64().map_or_else(|| cell_text(&run["started_at"]), |age| duration(age) + " ago");
-    let class = run["error_class"].as_str().map_or_else(String::new, |class| format!(" ({class})"));
+    let class = run["error_class"].as_str().map_or_else(String::new, |class| format!(" ({})", line(class)));
     format!("{} {} {age}{class}", cell_text(&run["action"]), cell_text(&run["outcome"]))
 }
 
@@ -84,7 +86,7 @@ fn databases_table(items: &[Value]) -> String {
         }
         if sources.is_empty() {
             let [database, id] = names;
-            let instead = item["error"]["class"].as_str().unwrap_or("none").to_owned();
+            let instead = line(item["error"]["class"].as_str().unwrap_or("none")).into_owned();
             table.add_row([database, id, instead, String::new(), String::new()]);
         }
     }
@@ -102,7 +104,7 @@ fn table_by_keys(items: &[Value]) -> String {
             keys.push(name);
         }
     }
-    let mut table = new_table(keys.iter().map(|name| name.replace('_', " ")));
+    let mut table = new_table(keys.iter().map(|name| line(name).replace('_', " ")));
     for object in objects {
         table.add_row(keys.iter().map(|name| {
             let value = object.get(*name).unwrap_or(&Value::Null);
@@ -117,14 +119,16 @@ fn table_by_keys(items: &[Value]) -> String {
 fn cell_text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => line(text).into_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Number(number) => number.as_u64().map_or_else(|| number.to_string(), grouped),
         Value::Array(values) => values.iter().map(cell_text).collect::<Vec<_>>().join("\n"),
-        Value::Object(object) => {
-            object.iter().map(|(name, value)| format!("{name} {}", cell_text(value))).collect::<Vec<_>>().join(", ")
-        }
+        Value::Object(object) => object
+            .iter()
+            .map(|(name, value)| format!("{} {}", line(name), cell_text(value)))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 

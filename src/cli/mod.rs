@@ -6,8 +6,7 @@ mod progress;
 mod render;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Parser;
@@ -18,10 +17,11 @@ use crate::app::{App, RunContext};
 use crate::config::{Config, Variables};
 use crate::failure::{ExitCode, Failure};
 use crate::ids::RunId;
+use crate::output::Outlet;
 use crate::run::clock::Clock;
 use crate::run::deadline::{Deadline, Interruption};
 use crate::run::report::{Outcome, Report};
-use crate::telemetry::{self, Sink};
+use crate::telemetry;
 
 /// Exit code after Ctrl-C (or SIGTERM): 128 + SIGINT, as shells count. What was merged stays; the next run goes on.
 pub const INTERRUPTED: u8 = 130;
@@ -32,35 +32,49 @@ const INTERRUPTION_GRACE: Duration = Duration::from_secs(24);
 /// Where the command line writes.
 pub struct Outputs {
     /// Reports.
-    pub standard_output: Mutex<Box<dyn Write + Send>>,
+    pub standard_output: Outlet,
     /// Progress, log and messages, line by line.
-    pub standard_error: Sink,
+    pub standard_error: Outlet,
     /// Whether a person watches standard error.
     pub is_terminal: bool,
 }
 
 impl Outputs {
     /// The process's own.
-    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "asks for the kind of the stream and writes nothing")]
     pub fn of_process() -> Self {
         Self {
-            standard_output: Mutex::new(Box::new(std::io::stdout())),
-            standard_error: telemetry::standard_error(),
+            standard_output: Outlet::standard_output(),
+            standard_error: Outlet::standard_error(),
             is_terminal: std::io::stderr().is_terminal(),
         }
     }
 
-    /// Writes to standard output; `false` = it could not be written, which is told on standard error. A reader that has
-    /// gone away (`| head`) has read what it wanted.
+    /// Writes text to standard output; `false` = it could not be written.
     fn print(&self, text: &str) -> bool {
-        let mut output = self.standard_output.lock().unwrap_or_else(PoisonError::into_inner);
-        match writeln!(output, "{text}").and_then(|()| output.flush()) {
+        self.is_written(self.standard_output.text(text))
+    }
+
+    /// Writes a line of JSON to standard output; `false` = it could not be written.
+    fn print_json(&self, line: &str) -> bool {
+        self.is_written(self.standard_output.json(line))
+    }
+
+    /// Reports on standard error what could not be written to standard output. A reader that has gone away (`| head`) has
+    /// read what it wanted.
+    fn is_written(&self, written: std::io::Result<()>) -> bool {
+        match written {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                (self.standard_error)(&format!("error: the report could not be written to standard output: {error}"));
+                self.say(&format!("error: the report could not be written to standard output: {error}"));
                 false
             }
             _ => true,
         }
+    }
+
+    /// Writes to standard error. What can't be written there has nowhere to be reported.
+    fn say(&self, text: &str) {
+        drop(self.standard_error.text(text));
     }
 }
 
@@ -73,29 +87,28 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
             let text = error.render().to_string();
             let text = text.trim_end();
             if error.use_stderr() {
-                (outputs.standard_error)(text);
+                outputs.say(text);
                 return ExitCode::Request as u8;
             }
             return if outputs.print(text) { ExitCode::Done } else { ExitCode::Internal } as u8;
         }
     };
     let view = ProgressView::new(outputs.is_terminal, outputs.standard_error.clone());
-    telemetry::install(telemetry::Style::Text, telemetry::command_line_level(arguments.verbosity), view.log_sink());
+    telemetry::install(telemetry::Style::Text, telemetry::command_line_level(arguments.verbosity), view.log_outlet());
     let interruption = Interruption::default();
     let work = Box::pin(perform(&arguments, environment, &view, outputs, &interruption));
     let asked_to_end = async {
         let Ok(mut signals) = Signals::listen() else { return std::future::pending().await };
         signals.next().await;
         interruption.interrupt(INTERRUPTION_GRACE);
-        (outputs.standard_error)(
-            "interrupted; storing how far the run has come, 24 seconds at most. Interrupt again to end at once",
-        );
+        outputs
+            .say("interrupted; storing how far the run has come, 24 seconds at most. Interrupt again to end at once");
         signals.next().await;
     };
     tokio::select! {
         code = work => code,
         () = asked_to_end => {
-            (outputs.standard_error)(
+            outputs.say(
                 "ended at once; what was merged stays. Run the same command again to go on, in 20 seconds: then the lease has ended by itself",
             );
             INTERRUPTED
@@ -165,9 +178,10 @@ async fn perform(
     for action in &actions {
         // Each run has the whole budget: a database late in the row gets as much as the first.
         let deadline = run_budget.map_or_else(Deadline::none, Deadline::after).or(interruption);
-        let report = app.run(action, &RunContext { deadline, progress: view.listener() }).await;
+        let mut report = app.run(action, &RunContext { deadline, progress: view.listener() }).await;
+        report.bound();
         if arguments.output == OutputFormat::Json {
-            is_written &= outputs.print(&render::json_line(&report));
+            is_written &= outputs.print_json(&render::json_line(&report));
         }
         reports.push(report);
         if interruption.is_asked_for() {
@@ -200,11 +214,11 @@ fn prepare(arguments: &Arguments, environment: Variables) -> Result<(Config, Vec
 /// Tells why nothing was done.
 fn refuse(arguments: &Arguments, failure: &Failure, outputs: &Outputs) -> u8 {
     match arguments.output {
-        OutputFormat::Text => (outputs.standard_error)(&format!("error: {}: {}", failure.class(), failure.describe())),
+        OutputFormat::Text => outputs.say(&format!("error: {}: {}", failure.class(), failure.describe())),
         OutputFormat::Json => {
             let mut report = Report::begin(arguments.command.name(), RunId::random(), Clock::System.now());
             report.fail(failure);
-            outputs.print(&render::json_line(&report));
+            outputs.print_json(&render::json_line(&report));
         }
     }
     failure.class().exit_code() as u8

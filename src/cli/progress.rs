@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::render::grouped;
 use crate::ids::DataSourceId;
+use crate::output::{self, Outlet};
 use crate::run::progress::{Progress, ProgressEvent};
-use crate::telemetry::Sink;
 
 /// Rows between two plain lines, so that a log of a long run stays short.
 const ROWS_PER_LINE: u64 = 1000;
@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(120);
 pub(super) struct ProgressView {
     bar: Option<ProgressBar>,
     tally: Arc<Mutex<Tally>>,
-    lines: Sink,
+    lines: Outlet,
 }
 
 /// What has been told about the database that is being worked on.
@@ -34,7 +34,7 @@ struct Tally {
 
 impl ProgressView {
     /// A bar when `is_terminal`, lines to `lines` otherwise.
-    pub(super) fn new(is_terminal: bool, lines: Sink) -> Self {
+    pub(super) fn new(is_terminal: bool, lines: Outlet) -> Self {
         let bar = is_terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
             if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
@@ -51,17 +51,21 @@ impl ProgressView {
         Progress::to(move |event| view.show(event))
     }
 
-    /// A sink for log lines that keeps the bar in its place.
-    pub(super) fn log_sink(&self) -> Sink {
+    /// An outlet for log lines that keeps the bar in its place.
+    pub(super) fn log_outlet(&self) -> Outlet {
         let view = self.clone();
-        Arc::new(move |line| view.line(line))
+        Outlet::to(move |line| {
+            view.line(line);
+            Ok(())
+        })
     }
 
     fn line(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| (self.lines)(line)),
-            None => (self.lines)(line),
-        }
+        // A line that can't be written to standard error has nowhere to be reported.
+        drop(match &self.bar {
+            Some(bar) => bar.suspend(|| self.lines.text(line)),
+            None => self.lines.text(line),
+        });
     }
 
     fn show(&self, event: &ProgressEvent) {
@@ -77,7 +81,7 @@ impl ProgressView {
                 bar.reset();
                 bar.set_draw_target(ProgressDrawTarget::stderr());
                 bar.enable_steady_tick(TICK);
-                bar.set_message(tally.to_string());
+                bar.set_message(output::line(&output::redacted(&tally.to_string())).into_owned());
             }
             (Some(bar), ProgressEvent::DatabaseEnded { .. }) => {
                 bar.disable_steady_tick();
@@ -86,7 +90,7 @@ impl ProgressView {
                     self.line(&line);
                 }
             }
-            (Some(bar), _) => bar.set_message(tally.to_string()),
+            (Some(bar), _) => bar.set_message(output::line(&output::redacted(&tally.to_string())).into_owned()),
         }
     }
 }
@@ -144,12 +148,12 @@ impl std::fmt::Display for Tally {
 mod tests {
     use super::*;
     use crate::ids::DatabaseName;
-    use crate::telemetry::tests::capture;
+    use crate::output::tests::capture;
 
     #[test]
     fn piped_progress_is_a_few_lines_a_database() {
-        let (lines, sink) = capture();
-        let progress = ProgressView::new(false, sink).listener();
+        let (lines, outlet) = capture();
+        let progress = ProgressView::new(false, outlet).listener();
         let database = DatabaseName::parse("projects").unwrap();
         let source = |digit| DataSourceId::parse(&format!("be633bf1dfa0436db259571129a590e{digit}")).unwrap();
         progress.tell(&ProgressEvent::DatabaseStarted { database: database.clone() });
@@ -177,10 +181,10 @@ mod tests {
 
     #[test]
     fn beside_a_bar_only_ends_and_log_lines_are_written() {
-        let (lines, sink) = capture();
-        let view = ProgressView::new(true, sink);
+        let (lines, outlet) = capture();
+        let view = ProgressView::new(true, outlet);
         let database = DatabaseName::parse("projects").unwrap();
-        view.log_sink()("WARN cache is down");
+        view.log_outlet().text("WARN cache is down").unwrap();
         view.show(&ProgressEvent::DatabaseEnded { database, outcome: "skipped" });
         assert_eq!(*lines.lock().unwrap(), ["WARN cache is down", "projects: skipped"]);
     }

@@ -3,6 +3,8 @@
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 
 use super::items;
+use crate::output::line;
+use crate::run::bounds::LeftOut;
 use crate::run::report::{DataSourceReport, Mode, Outcome, Report, Totals};
 
 /// One line below the header, nothing else: rows of many tables are narrow enough to follow.
@@ -71,7 +73,7 @@ fn mode_name(mode: Mode) -> &'static str {
 }
 
 fn add_data_source(table: &mut Table, source: &DataSourceReport) {
-    let starts = [format!("  {}", source.name), String::new(), mode_name(source.mode).to_owned()];
+    let starts = [format!("  {}", line(&source.name)), String::new(), mode_name(source.mode).to_owned()];
     add_run(table, starts, &source.totals, String::new(), source.watermark_after);
 }
 
@@ -102,10 +104,17 @@ fn add_run(
 fn remarks(report: &Report) -> Vec<String> {
     let subject = report.database.as_ref().map_or(report.action, |database| database.as_str());
     let mut remarks: Vec<String> =
-        report.warnings.iter().map(|warning| format!("warning: {subject}: {warning}")).collect();
+        report.warnings.iter().map(|warning| format!("warning: {subject}: {}", line(warning))).collect();
     for source in &report.data_sources {
-        remarks
-            .extend(source.warnings.iter().map(|warning| format!("warning: {subject} / {}: {warning}", source.name)));
+        let name = line(&source.name);
+        let remark = |warning: &String| format!("warning: {subject} / {name}: {}", line(warning));
+        remarks.extend(source.warnings.iter().map(remark));
+    }
+    if let Some(LeftOut { warnings, data_sources, items }) = report.left_out {
+        remarks.push(format!(
+            "{subject}: left out of this report, because it would be too large: {warnings} warnings, {data_sources} data \
+             sources, {items} items"
+        ));
     }
     if report.outcome == Outcome::Partial {
         let wait =
@@ -113,7 +122,7 @@ fn remarks(report: &Report) -> Vec<String> {
         remarks.push(format!("{subject}: partial; run again to go on{wait}"));
     }
     if let Some(error) = &report.error {
-        remarks.push(format!("error: {subject}: {}: {} (run {})", error.class, error.message, report.run_id));
+        remarks.push(format!("error: {subject}: {}: {} (run {})", error.class, line(&error.message), report.run_id));
     }
     remarks
 }

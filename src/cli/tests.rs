@@ -1,10 +1,8 @@
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::*;
 use crate::failure::FailureClass;
-use crate::telemetry::tests::capture;
+use crate::output::tests::capture;
 
 fn variables() -> Variables {
     [
@@ -21,28 +19,13 @@ fn variables() -> Variables {
     .collect()
 }
 
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Exit code, standard output, standard error.
 async fn command(variables: Variables, line: &str) -> (u8, String, String) {
-    let written = Written::default();
-    let (lines, sink) = capture();
-    let outputs =
-        Outputs { standard_output: Mutex::new(Box::new(written.clone())), standard_error: sink, is_terminal: false };
+    let (written, standard_output) = capture();
+    let (lines, standard_error) = capture();
+    let outputs = Outputs { standard_output, standard_error, is_terminal: false };
     let code = run(line.split(' ').map(OsString::from), variables, &outputs).await;
-    let output = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let output = written.lock().unwrap().join("\n");
     let errors = lines.lock().unwrap().join("\n");
     (code, output, errors)
 }

@@ -1,5 +1,6 @@
 //! Configuration: environment variables read once, all problems reported together.
 
+mod credentials;
 mod reader;
 mod values;
 mod variables;
@@ -9,53 +10,57 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use self::credentials::{read_secrets, register_credentials};
 use self::reader::Reader;
 pub use self::variables::Variables;
-use crate::aws::secrets::{CREDENTIAL_FORM, SecretsConfig, can_be_credential};
+use crate::aws::secrets::SecretsConfig;
 use crate::aws::{AwsConfig, AwsCredentials};
 use crate::databricks::DatabricksConfig;
 use crate::failure::Failure;
+use crate::http::is_loopback;
 use crate::http::retry::RetryPolicy;
-use crate::ids::{Database, DatabaseId, DatabaseName};
+use crate::ids::{Database, DatabaseName};
 use crate::notion::NotionConfig;
 use crate::sync::SyncConfig;
 
-/// Longest time for one exchange with Notion, whose own limit is 60 s (facts/notion §4.4: at least 65 s).
+/// The longest time for one exchange with Notion, whose own limit is 60 s (facts/notion §4.4: at least 65 s).
 const NOTION_TIMEOUT: Duration = Duration::from_secs(70);
-/// Longest time for one exchange with Databricks: a submit waits up to 10 s there, after up to 15 MiB have been sent.
+/// The longest time for one exchange with Databricks: a submit waits up to 10 s there, after up to 15 MiB have been sent.
 const DATABRICKS_TIMEOUT: Duration = Duration::from_secs(90);
-/// Time a run may take on Lambda when its deadline is unknown: the function's 15 minutes less one.
+/// The time a run may take on Lambda when its deadline is unknown: the function's 15 minutes less one.
 const LAMBDA_RUN_BUDGET: Duration = Duration::from_secs(14 * 60);
-/// Smallest MERGE body: below it `8` for `8MiB` would send every row alone.
-const LEAST_BATCH_BYTES: usize = 1 << 10;
-/// Largest MERGE body: Databricks takes 16 MiB (facts/databricks §1.4).
-const MOST_BATCH_BYTES: usize = 15 << 20;
+/// The smallest MERGE body: below it `8` for `8MiB` would send every row alone.
+const MIN_BATCH_BYTES: usize = 1 << 10;
+/// The largest MERGE body: Databricks takes 16 MiB (facts/databricks §1.4).
+const MAX_BATCH_BYTES: usize = 15 << 20;
+/// The most walkers of a full walk: more would only wait for each other, since Notion takes three requests a second.
+const MAX_WALKERS: u32 = 16;
 
-/// Everything the service is told by its environment.
+/// The configuration of the service, as its environment gives it.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How to reach Notion.
+    /// The way to Notion.
     pub notion: NotionConfig,
-    /// How to reach Databricks.
+    /// The way to Databricks.
     pub databricks: DatabricksConfig,
     /// The configured databases, sorted by name; never empty.
     pub databases: Vec<Database>,
-    /// How a sync behaves.
+    /// The tuning of a sync.
     pub sync: SyncConfig,
-    /// Where the credentials are.
+    /// The places of the credentials.
     pub secrets: SecretsConfig,
-    /// What the AWS SDK can't find by itself.
+    /// Settings that the AWS SDK does not find on its own.
     pub aws: AwsConfig,
     /// DynamoDB table of watermarks and leases; `None` = no cache.
     pub watermark_table: Option<String>,
-    /// Time a run may take where no deadline is known; `None` = unlimited.
+    /// The time a run may take where no deadline is known; `None` = unlimited.
     pub run_budget: Option<Duration>,
     /// Retries of both APIs.
     pub retry: RetryPolicy,
 }
 
 impl Config {
-    /// The configuration that the process's environment holds.
+    /// Returns the configuration that the process's environment holds.
     ///
     /// # Errors
     /// As [`Config::from_variables`].
@@ -63,11 +68,12 @@ impl Config {
         Self::from_variables(&Variables::from_environment())
     }
 
-    /// The configuration that `variables` hold.
+    /// Returns the configuration that `variables` hold.
     ///
     /// # Errors
     /// `Configuration` with every problem there is, each on its own line.
     pub fn from_variables(variables: &Variables) -> Result<Self, Failure> {
+        register_credentials(variables);
         let mut reader = Reader::new(variables);
         let secrets = read_secrets(&mut reader);
         let databases = read_databases(&mut reader);
@@ -89,61 +95,29 @@ impl Config {
     }
 }
 
-/// The credentials in the environment. With `SECRETS_ID` set, what is missing here may be in the secret.
-fn read_secrets(reader: &mut Reader<'_>) -> SecretsConfig {
-    let secrets_id = reader.optional("SECRETS_ID").map(str::to_owned);
-    let all_must_be_here = reader.variables().get("SECRETS_ID").is_none();
-    let set = |reader: &Reader<'_>, name: &str| reader.variables().get(name).is_some();
-    if all_must_be_here && !set(reader, "NOTION_API_KEY") {
-        reader.missing("NOTION_API_KEY", "");
-    }
-    let token = set(reader, "DATABRICKS_TOKEN");
-    let (id, secret) = (set(reader, "DATABRICKS_CLIENT_ID"), set(reader, "DATABRICKS_CLIENT_SECRET"));
-    match (token, id, secret) {
-        (true, true, _) | (true, _, true) => reader.problem(
-            "BLOCKED: DATABRICKS_TOKEN and DATABRICKS_CLIENT_ID / DATABRICKS_CLIENT_SECRET are both set; keep one way \
-             to sign in"
-                .to_owned(),
-        ),
-        (false, false, false) if all_must_be_here => {
-            reader.missing("DATABRICKS_TOKEN", " (or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET)");
-        }
-        (false, true, false) if all_must_be_here => reader.missing("DATABRICKS_CLIENT_SECRET", ""),
-        (false, false, true) if all_must_be_here => reader.missing("DATABRICKS_CLIENT_ID", ""),
-        _ => {}
-    }
-    let mut credential = |name: &str| {
-        let text = reader.optional(name)?;
-        reader.read(name, text, |text| {
-            if can_be_credential(text) { Ok(SecretString::from(text)) } else { Err(CREDENTIAL_FORM.to_owned()) }
-        })
-    };
-    SecretsConfig {
-        secrets_id,
-        notion_api_key: credential("NOTION_API_KEY"),
-        databricks_token: credential("DATABRICKS_TOKEN"),
-        databricks_client_secret: credential("DATABRICKS_CLIENT_SECRET"),
-        databricks_client_id: reader.optional("DATABRICKS_CLIENT_ID").map(str::to_owned),
-    }
-}
-
 /// One database per variable `NOTION_<NAME>_DB_ID`.
 fn read_databases(reader: &mut Reader<'_>) -> Vec<Database> {
     let mut found: Vec<(&str, Database)> = Vec::new();
     let mut any = false;
-    for variable in reader.variables().names() {
-        let Some(name) = variable.strip_prefix("NOTION_").and_then(|rest| rest.strip_suffix("_DB_ID")) else {
+    for variable in reader.variables().names_set() {
+        let Some(rest) = variable.strip_prefix("NOTION_").and_then(|rest| rest.strip_suffix("DB_ID")) else {
             continue;
         };
         any = true;
+        let name = rest.trim_end_matches('_');
+        if name.is_empty() {
+            reader.problem(format!("BLOCKED: {variable} names no database; it must be NOTION_<NAME>_DB_ID"));
+            continue;
+        }
+        let Some(name) = rest.strip_suffix('_') else { continue };
         let Ok(name) = DatabaseName::parse(name) else {
-            reader.problem(format!("BLOCKED: {variable} is not of the form NOTION_<NAME>_DB_ID (letters, digits, _)"));
+            reader.problem(format!(
+                "BLOCKED: {variable} is not of the form NOTION_<NAME>_DB_ID (at most 100 letters, digits, _)"
+            ));
             continue;
         };
-        let Some(text) = reader.optional(variable) else { continue };
-        let form = "a Notion database id (the 32 hexadecimal digits in the database's address, with or without dashes)";
-        let id = reader.read(variable, text, |text| DatabaseId::parse(text).map_err(|_| form.to_owned()));
-        let Some(id) = id else { continue };
+        // Set to nothing, it would drop a database without a word.
+        let Some(id) = reader.value(variable, values::database_id) else { continue };
         if let Some((other, _)) = found.iter().find(|(_, database)| database.id == id) {
             reader.problem(format!("BLOCKED: {other} and {variable} name the same database {id}"));
         } else if let Some((other, _)) = found.iter().find(|(_, database)| database.name == name) {
@@ -162,8 +136,8 @@ fn read_databases(reader: &mut Reader<'_>) -> Vec<Database> {
 
 fn read_notion(reader: &mut Reader<'_>) -> Option<NotionConfig> {
     let base_url = reader.value("NOTION_BASE_URL", values::notion_base);
-    let longest = Duration::from_secs(60);
-    let delay = reader.value("RATE_LIMIT_DELAY", |text| values::duration(text, Duration::ZERO, longest));
+    let max = Duration::from_secs(60);
+    let delay = reader.value("RATE_LIMIT_DELAY", |text| values::duration(text, Duration::ZERO, max));
     let page_size = reader.value("BATCH_SIZE", |text| values::whole_number(text, 1, 100));
     Some(NotionConfig { base_url: base_url?, rate_limit_delay: delay?, page_size: page_size?, timeout: NOTION_TIMEOUT })
 }
@@ -173,11 +147,15 @@ fn read_databricks(reader: &mut Reader<'_>) -> Option<DatabricksConfig> {
     let warehouse_id = read_warehouse(reader);
     let catalog = reader.value("DATABRICKS_CATALOG", values::object_name);
     let schema = reader.value("BRONZE_SCHEMA", values::object_name);
+    let views_schema = reader.optional_value("VIEWS_SCHEMA", values::object_name);
+    let volume = reader.optional_value("DATABRICKS_VOLUME", values::volume);
     Some(DatabricksConfig {
         host: host?,
         warehouse_id: warehouse_id?,
         catalog: catalog?,
         schema: schema?,
+        views_schema: views_schema?,
+        volume: volume?,
         timeout: DATABRICKS_TIMEOUT,
     })
 }
@@ -202,22 +180,24 @@ fn read_warehouse(reader: &mut Reader<'_>) -> Option<String> {
 }
 
 fn read_sync(reader: &mut Reader<'_>) -> Option<SyncConfig> {
-    let longest = Duration::from_secs(24 * 3600);
-    let settle = reader.value("SYNC_SETTLE", |text| values::duration(text, Duration::ZERO, longest));
-    let bytes = reader.value("MERGE_BATCH_BYTES", |text| values::byte_size(text, LEAST_BATCH_BYTES, MOST_BATCH_BYTES));
+    let max = Duration::from_secs(24 * 3600);
+    let settle = reader.value("SYNC_SETTLE", |text| values::duration(text, Duration::ZERO, max));
+    let bytes = reader.value("MERGE_BATCH_BYTES", |text| values::byte_size(text, MIN_BATCH_BYTES, MAX_BATCH_BYTES));
     let share = reader.value("SWEEP_MAX_REMOVED_SHARE", values::share);
-    Some(SyncConfig { settle: settle?, merge_batch_bytes: bytes?, max_removed_share: share? })
+    let walkers = reader.value("WALKERS", |text| values::whole_number(text, 1, MAX_WALKERS));
+    let walkers = walkers.and_then(|number| usize::try_from(number).ok());
+    Some(SyncConfig { settle: settle?, merge_batch_bytes: bytes?, max_removed_share: share?, walkers: walkers? })
 }
 
 /// `RUN_BUDGET`, else what fits where the process runs: Lambda sets `AWS_LAMBDA_RUNTIME_API`, nothing else does.
 fn read_run_budget(reader: &mut Reader<'_>) -> Option<Option<Duration>> {
-    let (least, most) = (Duration::from_secs(1), Duration::from_secs(7 * 24 * 3600));
-    let budget = reader.optional_value("RUN_BUDGET", |text| values::duration(text, least, most))?;
+    let (min, max) = (Duration::from_secs(1), Duration::from_secs(7 * 24 * 3600));
+    let budget = reader.optional_value("RUN_BUDGET", |text| values::duration(text, min, max))?;
     let on_lambda = reader.variables().get("AWS_LAMBDA_RUNTIME_API").is_some();
     Some(budget.or(on_lambda.then_some(LAMBDA_RUN_BUDGET)))
 }
 
-/// The SDK's variables as far as only the `--env-file` has them.
+/// Reads the SDK's variables as far as only the `--env-file` has them.
 fn read_aws(reader: &mut Reader<'_>) -> AwsConfig {
     let variables = reader.variables();
     let own = |name: &str| variables.get_from_file(name).map(str::to_owned);
@@ -233,12 +213,13 @@ fn read_aws(reader: &mut Reader<'_>) -> AwsConfig {
     // A region of the environment under either name wins over both names in the file.
     let region_of_file = own("AWS_REGION").or_else(|| own("AWS_DEFAULT_REGION"));
     let region_is_set = in_environment("AWS_REGION") || in_environment("AWS_DEFAULT_REGION");
-    if let Some(text) = variables.get("AWS_ENDPOINT_URL") {
+    let endpoint = variables.get("AWS_ENDPOINT_URL").and_then(|text| {
         let form = || "an address such as http://127.0.0.1:4566".to_owned();
-        reader.read("AWS_ENDPOINT_URL", text, |text| reqwest::Url::parse(text).map_err(|_| form()));
-    }
+        reader.read("AWS_ENDPOINT_URL", text, |text| reqwest::Url::parse(text).map_err(|_| form()))
+    });
     AwsConfig {
         endpoint_url: own("AWS_ENDPOINT_URL"),
+        endpoint_is_loopback: endpoint.as_ref().is_some_and(is_loopback),
         region: region_of_file.filter(|_| !region_is_set),
         profile: own("AWS_PROFILE"),
         credentials,

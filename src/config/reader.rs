@@ -6,10 +6,11 @@ use super::vars::{self, Fallback};
 use crate::failure::{Failure, FailureClass};
 use crate::placeholder::is_placeholder;
 
-/// Longest part of a value that a message shows.
-const SHOWN_VALUE_CHARACTERS: usize = 80;
+/// The longest part of a value that a message shows.
+const MAX_SHOWN_CHARACTERS: usize = 80;
 
-/// What has been read so far: the problems. `None` from a method always comes with a problem, unless it says otherwise.
+/// A reading of variables under way, with the problems found so far. `None` from a method always comes with a problem, unless
+/// it says otherwise.
 pub(super) struct Reader<'a> {
     variables: &'a Variables,
     problems: Vec<String>,
@@ -108,7 +109,7 @@ impl<'a> Reader<'a> {
         self.variables
     }
 
-    /// Whether nothing was wrong so far.
+    /// Returns whether nothing was wrong so far.
     pub(super) fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
@@ -121,7 +122,7 @@ impl<'a> Reader<'a> {
 
 /// A value in quotes, cut when it is long.
 pub(super) fn quoted(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_VALUE_CHARACTERS) {
+    match text.char_indices().nth(MAX_SHOWN_CHARACTERS) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
     }

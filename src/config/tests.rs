@@ -91,7 +91,7 @@ fn every_malformed_value_is_named_with_the_form_expected() {
         ("AWS_ENDPOINT_URL", "localhost"),
     ];
     insta::assert_snapshot!(problems(&changes).join("\n"), @r#"
-    BLOCKED: invalid value for NOTION_PROJECTS_DB_ID: "projects" is not a Notion database id (the 32 hexadecimal digits in the database's address, with or without dashes)
+    BLOCKED: invalid value for NOTION_PROJECTS_DB_ID: "projects" is not a Notion database id (the 32 hexadecimal digits in the database's address, with or without dashes; the whole address will do)
     BLOCKED: invalid value for NOTION_BASE_URL: "http://api.notion.com" is not an https:// address (http:// is only for localhost, 127.0.0.0/8 and [::1])
     BLOCKED: invalid value for RATE_LIMIT_DELAY: "soon" is not a duration from 0s to 1m (`340ms`, `2m`, or a number of seconds)
     BLOCKED: invalid value for BATCH_SIZE: "101" is not a whole number from 1 to 100
@@ -132,7 +132,50 @@ fn a_forgotten_placeholder_is_suspicious_wherever_it_stands() {
 fn a_variable_set_to_nothing_is_missing() {
     assert_eq!(problems(&[("DATABRICKS_CATALOG", "  ")]), ["BLOCKED: missing env var DATABRICKS_CATALOG"]);
     assert_eq!(config(&[("BRONZE_SCHEMA", "")]).databricks.schema, "bronze");
-    assert_eq!(config(&[("NOTION_PROJECTS_DB_ID", "")]).databases.len(), 1);
+}
+
+#[test]
+fn a_database_set_to_nothing_is_missing_and_one_without_a_name_is_refused() {
+    for value in ["", " ", "\u{feff}", "''"] {
+        let found = problems(&[("NOTION_PROJECTS_DB_ID", value)]);
+        assert_eq!(found, ["BLOCKED: missing env var NOTION_PROJECTS_DB_ID"], "{value:?}");
+    }
+    let id = "a1b2c3d4-57b1-4b8f-a6b1-2b8f5a1d8c12";
+    for name in ["NOTION_DB_ID", "NOTION__DB_ID", "NOTION___DB_ID"] {
+        let found = problems(&[(name, id)]);
+        assert_eq!(found, [format!("BLOCKED: {name} names no database; it must be NOTION_<NAME>_DB_ID")]);
+    }
+    let pasted = format!("\"https://www.notion.so/acme/Risks-{}?v=1a2b&pvs=4\"", id.replace('-', ""));
+    assert_eq!(config(&[("NOTION_RISKS_DB_ID", &pasted)]).databases[2].id.to_string(), id);
+}
+
+#[test]
+fn what_is_off_unless_set_is_validated() {
+    let plain = config(&[]);
+    assert_eq!((plain.databricks.views_schema, plain.databricks.volume, plain.sync.walkers), (None, None, 4));
+    let set =
+        config(&[("VIEWS_SCHEMA", "silver"), ("DATABRICKS_VOLUME", "/Volumes/main/bronze/load"), ("WALKERS", "16")]);
+    assert_eq!((set.databricks.views_schema.as_deref(), set.sync.walkers), (Some("silver"), 16));
+    assert_eq!(set.databricks.volume.map(|volume| volume.name).as_deref(), Some("load"));
+    let wrong = [("VIEWS_SCHEMA", "a.b"), ("DATABRICKS_VOLUME", "load"), ("WALKERS", "17"), ("BATCH_SIZE", "0")];
+    assert_eq!(problems(&wrong).len(), 4);
+    assert_eq!(problems(&[("WALKERS", "0")]).len(), 1);
+}
+
+#[test]
+fn every_credential_of_the_environment_is_redacted_from_then_on() {
+    let changes = [
+        ("AWS_SECRET_ACCESS_KEY", "W4Zr8Q2Vb7Lk3config"),
+        ("AWS_SESSION_TOKEN", "T9Kx4Hf6Mm31config"),
+        ("https_proxy", "http://me:P5Wd8Nn2Rr77config@proxy:3128"),
+        ("BATCH_SIZE", "many"),
+    ];
+    // Registered although the configuration is refused.
+    assert_eq!(problems(&changes).len(), 1);
+    for secret in ["W4Zr8Q2Vb7Lk3config", "T9Kx4Hf6Mm31config", "P5Wd8Nn2Rr77config"] {
+        let text = format!("a server said {secret} to us");
+        assert_eq!(crate::output::redacted(&text), "a server said [redacted] to us");
+    }
 }
 
 #[test]
@@ -146,7 +189,10 @@ fn each_database_has_one_name_and_each_name_one_database() {
     let same_name = problems(&[("NOTION_Projects_DB_ID", "a1b2c3d4-57b1-4b8f-a6b1-2b8f5a1d8c12")]);
     assert_eq!(same_name, ["BLOCKED: NOTION_PROJECTS_DB_ID and NOTION_Projects_DB_ID both name the database projects"]);
     let odd = problems(&[("NOTION_A-B_DB_ID", "a1b2c3d4-57b1-4b8f-a6b1-2b8f5a1d8c12")]);
-    assert_eq!(odd, ["BLOCKED: NOTION_A-B_DB_ID is not of the form NOTION_<NAME>_DB_ID (letters, digits, _)"]);
+    assert_eq!(
+        odd,
+        ["BLOCKED: NOTION_A-B_DB_ID is not of the form NOTION_<NAME>_DB_ID (at most 100 letters, digits, _)"]
+    );
 }
 
 #[test]
@@ -228,11 +274,12 @@ fn every_default_of_the_registry_is_a_value_that_is_taken() {
 fn every_variable_that_is_read_is_in_the_registry() {
     // The source is the only list of names read; a name in quotes that looks like a variable must be registered.
     let exempt = ["AWS_LAMBDA_RUNTIME_API", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+    let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
     let regions = ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"];
-    let names = include_str!("mod.rs").split('"').filter(|text| {
+    let names = concat!(include_str!("mod.rs"), include_str!("credentials.rs")).split('"').filter(|text| {
         text.len() > 7 && text.contains('_') && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
     });
-    for name in names.filter(|name| !exempt.contains(name) && !regions.contains(name)) {
+    for name in names.filter(|name| ![&exempt[..], &regions, &proxies].concat().contains(name)) {
         assert!(vars::find(name).is_some(), "{name}");
     }
 }

@@ -1,12 +1,15 @@
-//! How single values are read: durations, sizes, shares, addresses, names. An error is the form expected.
+//! The readers of single values: durations, sizes, shares, addresses, names. An error is the form expected.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use reqwest::Url;
 
-/// What a value should have been; goes after "is not" in the message.
+use crate::databricks::Volume;
+use crate::http::is_loopback;
+use crate::ids::DatabaseId;
+
+/// The form that a value should have had; goes after "is not" in the message.
 pub(super) type Expected = String;
 
 /// A duration between `least` and `most`: `340ms`, `2m`, `1h 30m`, or a bare number of seconds (`0.34`).
@@ -58,6 +61,51 @@ pub(super) fn object_name(text: &str) -> Result<String, Expected> {
     }
 }
 
+/// A database's id as people paste it: with or without dashes, alone or at the end of its address, with a `?v=` tail.
+pub(super) fn database_id(text: &str) -> Result<DatabaseId, Expected> {
+    let form = || {
+        "a Notion database id (the 32 hexadecimal digits in the database's address, with or without dashes; the whole \
+         address will do)"
+            .to_owned()
+    };
+    let is_elsewhere = Url::parse(text).is_ok_and(|url| !url.host_str().is_some_and(is_notion));
+    let has_scheme = text.contains("://");
+    if has_scheme && is_elsewhere {
+        return Err(form());
+    }
+    let path = text.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let last = path.rsplit('/').next().unwrap_or_default();
+    // A title and the id: `Projects-be633bf1dfa0436db259571129a590e5`.
+    let tail = |length: usize| {
+        let start = last.len().checked_sub(length)?;
+        let is_whole = start == 0 || last.get(..start).is_some_and(|title| title.ends_with('-'));
+        last.get(start..).filter(|_| is_whole)
+    };
+    let id = tail(36).and_then(|id| DatabaseId::parse(id).ok());
+    id.or_else(|| tail(32).and_then(|id| DatabaseId::parse(id).ok())).ok_or_else(form)
+}
+
+/// Returns whether a host is one of Notion's.
+fn is_notion(host: &str) -> bool {
+    ["notion.so", "notion.com", "notion.site"]
+        .iter()
+        .any(|domain| host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.')))
+}
+
+/// A volume of Unity Catalog, as its three names or as its path.
+pub(super) fn volume(text: &str) -> Result<Volume, Expected> {
+    let path = text.trim_end_matches('/');
+    let names: Vec<&str> = match path.strip_prefix("/Volumes/") {
+        Some(names) => names.split('/').collect(),
+        None => path.split('.').collect(),
+    };
+    let names: Result<Vec<String>, Expected> = names.into_iter().map(object_name).collect();
+    match names.ok().and_then(|names| <[String; 3]>::try_from(names).ok()) {
+        Some([catalog, schema, name]) => Ok(Volume { catalog, schema, name }),
+        None => Err("a volume of the form /Volumes/catalog/schema/volume or catalog.schema.volume".to_owned()),
+    }
+}
+
 /// The name or ARN of a DynamoDB table.
 pub(super) fn table_name(text: &str) -> Result<String, Expected> {
     let is_arn = text.starts_with("arn:") && text.contains(":table/");
@@ -78,16 +126,10 @@ pub(super) fn service_address(text: &str) -> Result<Url, Expected> {
     }
     match url.scheme() {
         "https" => Ok(url),
-        "http" if is_this_machine(&url) => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
         "http" => Err("an https:// address (http:// is only for localhost, 127.0.0.0/8 and [::1])".to_owned()),
         _ => Err("an https:// address".to_owned()),
     }
-}
-
-/// Whether the address's host is loopback.
-fn is_this_machine(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The address with nothing after the host: `https://host/sql?o=1` → `https://host/`.
@@ -194,6 +236,57 @@ mod tests {
     }
 
     #[test]
+    fn a_database_id_is_taken_as_people_paste_it() {
+        let id = DatabaseId::parse("be633bf1-dfa0-436d-b259-571129a590e5").unwrap();
+        let plain = "be633bf1dfa0436db259571129a590e5";
+        for text in [
+            plain.to_owned(),
+            plain.to_ascii_uppercase(),
+            id.to_string(),
+            format!("{plain}?v=1a2b3c4d5e6f708192a3b4c5d6e7f809"),
+            format!("https://www.notion.so/{plain}"),
+            format!("https://www.notion.so/{id}?v=1a2b3c4d5e6f708192a3b4c5d6e7f809&pvs=4"),
+            format!("https://www.notion.so/acme/Cafe-{plain}?v=1a2b3c4d5e6f708192a3b4c5d6e7f809#x"),
+            format!("https://app.notion.com/p/acme/Projects-2026-{plain}/"),
+            format!("https://acme.notion.site/Projekte-%C3%9Cbersicht-{plain}"),
+            format!("notion://www.notion.so/acme/{plain}?v=1a2b3c4d5e6f708192a3b4c5d6e7f809"),
+            format!("notion.so/{plain}"),
+            format!(
+                "https://notion.so/{plain}?v=1a2b3c4d5e6f708192a3b4c5d6e7f809&p=00112233445566778899aabbccddeeff&pm=s"
+            ),
+        ] {
+            assert_eq!(database_id(&text), Ok(id), "{text}");
+        }
+        for text in [
+            "projects",
+            "be633bf1dfa0436db259571129a590e",
+            "abe633bf1dfa0436db259571129a590e5",
+            "https://www.notion.so/acme",
+            "https://www.notion.so/?v=be633bf1dfa0436db259571129a590e5",
+            "https://notion.so.example.org/be633bf1dfa0436db259571129a590e5",
+            "https://example.org/be633bf1dfa0436db259571129a590e5",
+            "https://anotion.so/be633bf1dfa0436db259571129a590e5",
+            "ääbe633bf1dfa0436db259571129a590e5",
+            "",
+        ] {
+            assert!(database_id(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_volume_is_named_by_path_or_by_names() {
+        let expected = Volume { catalog: "main".to_owned(), schema: "bronze".to_owned(), name: "load".to_owned() };
+        for text in ["/Volumes/main/bronze/load", "/Volumes/main/bronze/load/", "main.bronze.load"] {
+            assert_eq!(volume(text), Ok(expected.clone()), "{text}");
+        }
+        for text in
+            ["", "load", "main.bronze", "/Volumes/main/bronze", "/Volumes/main/bronze/load/x", "a.b.c.d", "a..c"]
+        {
+            assert!(volume(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn notion_is_addressed_with_or_without_its_version() {
         let read = |text: &str| notion_base(text).map(|url| url.to_string()).ok();
         assert_eq!(read("https://api.notion.com/v1/").as_deref(), Some("https://api.notion.com/"));
@@ -232,6 +325,7 @@ mod tests {
             let _ = duration(&text, Duration::ZERO, Duration::MAX);
             let _ = byte_size(&text, 0, usize::MAX);
             let _ = (share(&text), whole_number(&text, 1, 100), table_name(&text), object_name(&text));
+            let _ = (database_id(&text), volume(&text));
             let _ = (service_address(&text).map(host_only), notion_base(&text), warehouse_of_path(&text));
             let _ = crate::placeholder::is_placeholder(&text);
         }

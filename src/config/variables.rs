@@ -6,17 +6,18 @@ use std::path::Path;
 
 use crate::failure::{Failure, FailureClass};
 
-/// Names and values. A value that is empty or blank counts as unset; values are trimmed.
+/// Names and values. Values lose white space around them, a byte order mark, and the quotation marks that a container's
+/// `--env-file` leaves around them; one that is then empty counts as unset.
 #[derive(Clone, Default)]
 pub struct Variables {
     values: BTreeMap<String, String>,
     from_file: BTreeSet<String>,
+    blank: BTreeSet<String>,
     not_text: BTreeSet<String>,
 }
 
 impl Variables {
     /// Reads the process's environment.
-    #[must_use]
     pub fn from_environment() -> Self {
         let mut variables = Self::default();
         for (name, value) in std::env::vars_os() {
@@ -53,6 +54,7 @@ impl Variables {
                 Err(error) => return Err(unreadable(&error)),
             }
         }
+        self.blank.extend(of_file.blank);
         for (name, value) in of_file.values {
             if !self.values.contains_key(&name) {
                 self.from_file.insert(name.clone());
@@ -63,36 +65,43 @@ impl Variables {
     }
 
     /// The value of a variable.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
 
     /// The value of a variable that the environment has not, only the file.
-    #[must_use]
     pub fn get_from_file(&self, name: &str) -> Option<&str> {
         self.from_file.contains(name).then(|| self.get(name)).flatten()
     }
 
-    /// Whether the variable is set to something that is no text (invalid UTF-8).
-    #[must_use]
+    /// Returns whether the variable is set to something that is no text (invalid UTF-8).
     pub fn is_not_text(&self, name: &str) -> bool {
         self.not_text.contains(name)
     }
 
-    /// All names that have a value, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.values.keys().map(String::as_str)
+    /// All names that are set, sorted, also those set to nothing or to something that is no text.
+    pub fn names_set(&self) -> impl Iterator<Item = &str> {
+        let names: BTreeSet<&String> = self.values.keys().chain(&self.blank).chain(&self.not_text).collect();
+        names.into_iter().map(String::as_str)
     }
 
     fn set(&mut self, name: String, value: &str) {
-        let value = value.trim();
+        let value = bare(value);
         if value.is_empty() {
             self.values.remove(&name);
+            self.blank.insert(name);
         } else {
+            self.blank.remove(&name);
             self.values.insert(name, value.to_owned());
         }
     }
+}
+
+/// The value itself: no white space and byte order mark around it, no pair of quotation marks.
+fn bare(value: &str) -> &str {
+    let value = value.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    let unquoted = |mark: char| value.strip_prefix(mark)?.strip_suffix(mark);
+    unquoted('"').or_else(|| unquoted('\'')).unwrap_or(value).trim()
 }
 
 impl<N: Into<String>, V: AsRef<str>> FromIterator<(N, V)> for Variables {
@@ -112,7 +121,7 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// Where `part` (a line, or its value, as the parser gave it back) stands in `text`, counted from 1.
+/// The number, from 1, of the line of `text` that holds `part` (a line, or its value, as the parser gave it back).
 fn line_number(text: &str, part: &str) -> Option<usize> {
     let start = part.lines().next().unwrap_or(part).trim();
     text.lines().position(|line| line.trim().ends_with(start)).map(|index| index + 1)
@@ -156,6 +165,25 @@ mod tests {
     fn a_missing_file_is_named() {
         let failure = Variables::default().with_file(Path::new("nowhere/.env")).unwrap_err();
         assert!(failure.describe().contains("--env-file nowhere/.env can't be read"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_value_loses_what_pasting_and_env_files_put_around_it() {
+        for value in ["x y", " x y\r\n", "\u{feff}x y", "\"x y\"", "'x y'", " \u{feff}\" x y \" "] {
+            let variables: Variables = [("A", value)].into_iter().collect();
+            assert_eq!(variables.get("A"), Some("x y"), "{value:?}");
+        }
+        let kept: Variables = [("A", "\"x"), ("B", "it's"), ("C", "\"")].into_iter().collect();
+        assert_eq!(["A", "B", "C"].map(|name| kept.get(name)), [Some("\"x"), Some("it's"), Some("\"")]);
+    }
+
+    #[test]
+    fn a_name_set_to_nothing_is_among_the_names_unless_the_file_has_a_value() {
+        let file = file("B=1\nD=\n");
+        let variables: Variables = [("A", ""), ("B", "''"), ("C", "c")].into_iter().collect();
+        let variables = variables.with_file(file.path()).unwrap();
+        assert_eq!(variables.names_set().collect::<Vec<_>>(), ["A", "B", "C", "D"]);
+        assert_eq!((variables.get("A"), variables.get("B"), variables.get("D")), (None, Some("1"), None));
     }
 
     #[test]

@@ -7,15 +7,15 @@ use std::fmt::Write;
 pub struct Variable {
     /// Its name; `<NAME>` stands for a database's name.
     pub name: &'static str,
-    /// What holds when it is unset.
+    /// The rule for when it is unset.
     pub default: Fallback,
-    /// Whether its value is a secret, never shown in any message.
+    /// True if its value is a secret, never shown in any message.
     pub secret: bool,
-    /// What it means, one sentence.
+    /// Its meaning in one sentence.
     pub doc: &'static str,
 }
 
-/// What holds when a variable is unset.
+/// The rule for when a variable is unset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fallback {
     /// It must be set, here or (credentials) in the secret.
@@ -75,6 +75,16 @@ pub const VARIABLES: &[Variable] = &[
     Variable::required("DATABRICKS_CATALOG", "The catalog that holds the bronze schema."),
     Variable::text("BRONZE_SCHEMA", "bronze", "The schema of `notion_raw_pages` and `notion_sync_watermarks`."),
     Variable::described(
+        "VIEWS_SCHEMA",
+        "no views",
+        "The schema of the typed views, one per data source, in the same catalog.",
+    ),
+    Variable::described(
+        "DATABRICKS_VOLUME",
+        "rows travel in statements",
+        "The volume for files of a bulk load, as `/Volumes/catalog/schema/volume`.",
+    ),
+    Variable::described(
         "SECRETS_ID",
         "environment only",
         "Name or ARN of the JSON secret in Secrets Manager; its keys have the variables' names, and the environment \
@@ -91,6 +101,11 @@ pub const VARIABLES: &[Variable] = &[
         "Time between two requests to Notion; a bare number is seconds. 340 ms keeps under 180 requests a minute.",
     ),
     Variable::text("BATCH_SIZE", "100", "Rows asked for per Notion page, 1–100."),
+    Variable::text(
+        "WALKERS",
+        "4",
+        "Walkers that read a full walk side by side, 1–16; all keep to one `RATE_LIMIT_DELAY`.",
+    ),
     Variable::text("MERGE_BATCH_BYTES", "8MiB", "Largest request body of a MERGE, at most 15 MiB."),
     Variable::text(
         "SYNC_SETTLE",
@@ -113,13 +128,11 @@ pub const VARIABLES: &[Variable] = &[
 ];
 
 /// The variable called `name`.
-#[must_use]
 pub fn find(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }
 
 /// README's configuration table (Markdown), one row per variable.
-#[must_use]
 pub fn markdown_table() -> String {
     let mut table = String::from("| Variable | Default | Meaning |\n|---|---|---|\n");
     for variable in VARIABLES {

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::http;
 use crate::http::rate_limit::RateLimiter;
 use crate::http::retry::{self, RetryPolicy, Stopped};
+use crate::output::redaction::{self, Kind};
 use crate::run::Run;
 
 /// How long before its end a token counts as expired.
@@ -135,6 +136,7 @@ impl Tokens {
             return Ok(Token { bearer: token.token.clone(), generation, client_secret: Some(client_secret) });
         }
         let got = request_token(&client_id, &client_secret, endpoint, run).await?;
+        redaction::register(Kind::DatabricksBearer, &got.access_token);
         let lifetime = Duration::from_secs(got.expires_in).saturating_sub(EXPIRY_MARGIN);
         let token = OAuthToken { token: got.access_token, expires_at: Instant::now() + lifetime, generation };
         *kept = Some(token.clone());

@@ -62,7 +62,7 @@ impl Client {
     /// `Internal` when the HTTP client can't be set up.
     pub fn new(config: DatabricksConfig, secrets: Secrets, retry: RetryPolicy) -> Result<Self, Failure> {
         Ok(Self {
-            http: http::client(config.timeout)?,
+            http: http::client(&config.host, config.timeout)?,
             config: Arc::new(config),
             tokens: Arc::new(Tokens::new(secrets)),
             limiter: Arc::new(RateLimiter::new(Duration::ZERO)),

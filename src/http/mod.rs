@@ -3,9 +3,10 @@
 pub mod rate_limit;
 pub mod retry;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{Client, Response, redirect};
+use reqwest::{Client, Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::failure::{Failure, FailureClass};
@@ -16,20 +17,27 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest body read from either API. A query page of 100 ordinary rows is about 1 MiB.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
 
-/// A client whose every exchange, body included, ends within `timeout`. Redirects are not followed: they could carry a
-/// credential to another host.
+/// A client for `address`, whose every exchange, body included, ends within `timeout`. Redirects are not followed: they could
+/// carry a credential to another host. The proxy of the environment is used, but never on the way to this machine itself: it
+/// could not get there, and would be handed the credential in clear.
 ///
 /// # Errors
 /// `Internal` when the TLS set-up of this machine can't be used.
 #[expect(clippy::disallowed_methods, reason = "the one place that builds clients")]
-pub fn client(timeout: Duration) -> Result<Client, Failure> {
-    Client::builder()
+pub fn client(address: &Url, timeout: Duration) -> Result<Client, Failure> {
+    let builder = Client::builder()
         .user_agent(concat!("notion-sync/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(timeout)
-        .redirect(redirect::Policy::none())
-        .build()
-        .map_err(|error| Failure::new(FailureClass::Internal, "setting up the HTTP client").caused_by(error))
+        .redirect(redirect::Policy::none());
+    let builder = if is_loopback(address) { builder.no_proxy() } else { builder };
+    builder.build().map_err(|error| Failure::new(FailureClass::Internal, "setting up the HTTP client").caused_by(error))
+}
+
+/// Returns whether an address is on this machine: `localhost`, 127.0.0.0/8, `[::1]`.
+pub(crate) fn is_loopback(address: &Url) -> bool {
+    let host = address.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Why a body could not be read.

@@ -69,7 +69,7 @@ impl Client {
     /// # Errors
     /// `Internal` when the HTTP client can't be set up.
     pub fn new(config: NotionConfig, secrets: Secrets, retry: RetryPolicy) -> Result<Self, Failure> {
-        let http = http::client(config.timeout)?;
+        let http = http::client(&config.base_url, config.timeout)?;
         let limiter = Arc::new(RateLimiter::new(config.rate_limit_delay));
         Ok(Self { config, http, secrets, limiter, retry })
     }

@@ -1,5 +1,6 @@
 //! The run: its id, deadline, clock, counters, progress and warnings, which travel together through all rooms.
 
+pub mod bounds;
 pub mod clock;
 pub mod deadline;
 pub mod progress;

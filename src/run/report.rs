@@ -1,4 +1,4 @@
-//! What a run did: one JSON object per run, the answer of the Lambda and the line of `--output json`.
+//! The report of a run: one JSON object, the answer of the Lambda and the line of `--output json`.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -6,14 +6,16 @@ use serde_json::Value;
 
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, DatabaseId, DatabaseName, RunId};
+use crate::output;
+use crate::run::bounds::{LeftOut, MAX_ERROR_BYTES};
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Everything asked for is done and proven.
     Complete,
-    /// Stopped before the deadline; the next run goes on from the stored position.
+    /// The run stopped before its deadline; the next one continues from the stored position.
     Partial,
     /// Another run holds the database's lease; nothing was done.
     Skipped,
@@ -23,7 +25,6 @@ pub enum Outcome {
 
 impl Outcome {
     /// The outcome as it stands in reports and metrics.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -34,7 +35,7 @@ impl Outcome {
     }
 }
 
-/// Which walk a data source got.
+/// The walk that a data source got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
@@ -47,8 +48,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// As reports and logs call it.
-    #[must_use]
+    /// The mode's name in reports and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Incremental => "incremental",
@@ -66,34 +66,37 @@ pub struct Report {
     /// The database, for actions on one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseName>,
-    /// Its id in Notion.
+    /// The database's id in Notion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database_id: Option<DatabaseId>,
     /// The widest mode among the data sources.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// How the run ended.
+    /// The end of the run.
     pub outcome: Outcome,
     /// This attempt's id, as in `sync_run_id` of the rows it wrote.
     pub run_id: RunId,
-    /// When the run began.
+    /// The time at which the run began.
     pub started_at: Timestamp,
-    /// How long it took, milliseconds.
+    /// The run's length in milliseconds.
     pub duration_ms: u64,
-    /// What the run cost, over all data sources and what belongs to none.
+    /// The run's costs, over all data sources and what belongs to none.
     #[serde(flatten)]
     pub totals: Totals,
     /// One entry per data source; none in an action that is on no database.
     pub data_sources: Vec<DataSourceReport>,
-    /// What other actions found: health checks, databases, tables, status rows.
+    /// Findings of other actions: health checks, databases, tables, status rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Value>,
-    /// What an operator should know though the run went on.
+    /// Facts that an operator should know although the run continued.
     pub warnings: Vec<String>,
-    /// Whole seconds that a server asked to wait; a caller that goes on after `partial` honours it.
+    /// Counts of what is not shown here because the report would be too large.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
+    /// Whole seconds that a server asked to wait; a caller that continues after `partial` waits as long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
-    /// Why the run failed.
+    /// The failure, if the run failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
 }
@@ -125,14 +128,14 @@ pub struct Totals {
     pub pages_hydrated: u64,
 }
 
-/// What one data source's walks did.
+/// The results of one data source's walks.
 #[derive(Debug, Clone, Serialize)]
 pub struct DataSourceReport {
     /// The data source's id.
     pub data_source_id: DataSourceId,
     /// Its name in Notion.
     pub name: String,
-    /// Which walk it got.
+    /// The walk it got.
     pub mode: Mode,
     /// Its share of the costs.
     #[serde(flatten)]
@@ -144,9 +147,9 @@ pub struct DataSourceReport {
     pub watermark_before: Option<Timestamp>,
     /// `synced_through` after it.
     pub watermark_after: Option<Timestamp>,
-    /// Where the next run goes on (after `partial`); else null.
+    /// The position from which the next run continues (after `partial`); else null.
     pub resume: Option<Value>,
-    /// What an operator should know.
+    /// Facts that an operator should know.
     pub warnings: Vec<String>,
 }
 
@@ -155,7 +158,7 @@ pub struct DataSourceReport {
 pub struct Window {
     /// Edits at or after this minute were read; absent = all.
     pub edited_since: Option<Timestamp>,
-    /// What the walk makes `synced_through`.
+    /// The value that the walk gives `synced_through`.
     pub synced_through: Timestamp,
 }
 
@@ -164,13 +167,13 @@ pub struct Window {
 pub struct ErrorReport {
     /// The stable class.
     pub class: FailureClass,
-    /// What failed, where, why, what to do; never a secret.
+    /// The thing that failed, where, why, and what to do; never a secret.
     pub message: String,
 }
 
 impl From<&Failure> for ErrorReport {
     fn from(failure: &Failure) -> Self {
-        Self { class: failure.class(), message: failure.describe() }
+        Self { class: failure.class(), message: output::bounded(&failure.describe(), MAX_ERROR_BYTES) }
     }
 }
 
@@ -193,7 +196,6 @@ impl Totals {
 
 impl Report {
     /// An empty, complete report to fill.
-    #[must_use]
     pub fn begin(action: &'static str, run_id: RunId, started_at: Timestamp) -> Self {
         Self {
             action,
@@ -208,6 +210,7 @@ impl Report {
             data_sources: Vec::new(),
             items: Vec::new(),
             warnings: Vec::new(),
+            left_out: None,
             retry_after_seconds: None,
             error: None,
         }
@@ -234,7 +237,7 @@ impl Report {
         }
     }
 
-    /// A run that stopped without a position to go on from says so: the next one does the same again.
+    /// Warns of a run that stopped without a position to continue from: the next one does the same work again.
     pub fn explain_partial(&mut self) {
         let has_position = self.data_sources.iter().any(|source| source.resume.is_some());
         let is_told = self.retry_after_seconds.is_some() || !self.warnings.is_empty();

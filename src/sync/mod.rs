@@ -34,4 +34,6 @@ pub struct SyncConfig {
     pub merge_batch_bytes: usize,
     /// The largest share of the live rows that a sweep may mark as removed, 0–1.
     pub max_removed_share: f64,
+    /// Walkers of a full walk, 1–16 (`WALKERS`).
+    pub walkers: usize,
 }

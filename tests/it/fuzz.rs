@@ -542,6 +542,8 @@ fn answers_of_databricks() {
         "sql_state",
     ];
     let config = DatabricksConfig {
+        views_schema: None,
+        volume: None,
         host: server.address.parse().unwrap(),
         warehouse_id: "w".to_owned(),
         catalog: "main".to_owned(),

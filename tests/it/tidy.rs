@@ -7,6 +7,7 @@ use std::process::Command;
 /// Rooms of the product from the ground floor up. A room may import the rooms that stand before it in this list, so arrows
 /// point one way and there is no cycle. Adding or removing a legal import changes nothing here.
 const FLOORS: &[&str] = &[
+    "output",
     "failure",
     "ids",
     "placeholder",
@@ -273,5 +274,17 @@ fn environment_clock_and_clients_are_reached_in_one_place_each() {
     assert_eq!(
         product_files_with(&["Client::builder()", "reqwest::Client::new", "ClientBuilder"]),
         ["src/http/mod.rs"]
+    );
+    // Text leaves by the exit that redacts and escapes; the command line asks whether a terminal is there, and where its bar
+    // is drawn.
+    assert_eq!(
+        product_files_with(&["stdout()", "stderr()"]),
+        ["src/cli/mod.rs", "src/cli/progress.rs", "src/output/mod.rs"]
+    );
+    assert_eq!(product_files_with(&["println!", "print!(", "eprint", "dbg!"]), Vec::<String>::new());
+    let mains = ["src/bin/cli.rs", "src/bin/lambda.rs"].map(|file| code(&read(file)));
+    assert!(
+        mains.iter().all(|main| main.contains("async fn main() -> ExitCode")),
+        "a failure that `main` returns is printed as it is"
     );
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use notion_sync::action::Action;
 use notion_sync::failure::FailureClass;
+use notion_sync::run::deadline::Deadline;
 use notion_sync::run::report::{Mode, Outcome};
 use notion_sync_local::faults::{Answer, Fault, Hold, Rule};
 use notion_sync_local::notion::{NewRow, RowEdit};
@@ -352,14 +354,11 @@ fn a_row_that_turns_back_within_its_minute_is_written_again_though_the_cache_mis
             world
                 .databricks_faults
                 .add(Rule::new(Fault::HoldRequest(hold.clone())).method("POST").body(WATERMARK_MERGE));
-            let (report, ()) = tokio::join!(
-                world.try_sync_within(notion_sync::run::deadline::Deadline::none(), full_refresh),
-                async {
-                    hold.reached().await;
-                    world.aws_faults.add(Rule::new(Fault::Answer(throttled)).body("recent_rows").always());
-                    hold.release();
-                }
-            );
+            let (report, ()) = tokio::join!(world.try_sync_within(Deadline::none(), full_refresh), async {
+                hold.reached().await;
+                world.aws_faults.add(Rule::new(Fault::Answer(throttled)).body("recent_rows").always());
+                hold.release();
+            });
             assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.error);
             world.aws_faults.clear_rules();
             world.set_now("2026-11-22T13:02:50Z");
@@ -423,6 +422,28 @@ fn a_damaged_lease_holds_nobody_back() {
             world.sync().await;
             assert_eq!(lease_owner(&world).await, None, "{attribute}");
         }
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_lease_is_believed_no_further_than_its_length_and_five_minutes_of_clock_skew() {
+    run_test(async {
+        let (world, rows) = synced().await;
+        title(&world, &rows[0], "Edited");
+        // A run that was killed while its clock was 50 minutes fast.
+        put(&world, &lease(&world, "fast", world.now() + SignedDuration::from_mins(50))).await;
+        let status = world.run(&Action::Status, Deadline::none()).await;
+        assert_eq!(status.items[0]["lease"], Value::Null, "status does not believe it either");
+        world.sync().await;
+        assert_eq!(lease_owner(&world).await, None, "taken over and released");
+        world.assert_table_equals_notion().await;
+
+        // Within the skew it may be a living run's, and it blocks for no longer than that.
+        put(&world, &lease(&world, "a little fast", world.now() + SignedDuration::from_secs(20 + 299))).await;
+        assert_eq!(world.try_sync().await.outcome, Outcome::Skipped);
+        put(&world, &lease(&world, "too fast", world.now() + SignedDuration::from_secs(20 + 301))).await;
+        world.sync().await;
         world.end().await;
     });
 }

@@ -15,22 +15,23 @@ use tokio::time::Instant;
 
 use crate::aws;
 use crate::failure::{Failure, FailureClass};
+use crate::output::redaction::{self, Kind};
 use crate::placeholder::is_placeholder;
 
-/// How long a reading of the secret is trusted across warm invocations. Rotation within it is caught by the reread.
+/// The time for which a reading of the secret is trusted across warm invocations. Rotation within it is caught by the reread.
 const TIME_TO_LIVE: Duration = Duration::from_secs(15 * 60);
-/// When the secret can't be read again after its time to live, the kept one is used this long before the next try.
+/// The time for which a kept secret is used before the next try, if it can't be read again after its time to live.
 const STALE_GRACE: Duration = Duration::from_secs(60);
 
-/// What every credential looks like; goes after "is not".
+/// The form of every credential; goes after "is not".
 pub(crate) const CREDENTIAL_FORM: &str = "printable ASCII without spaces";
 
-/// Whether `text` can stand in an `Authorization` header (a pasted `Bearer …` or typographic quotes can't be meant).
+/// Returns whether `text` can stand in an `Authorization` header (a pasted `Bearer …` or typographic quotes can't be meant).
 pub(crate) fn can_be_credential(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Where the credentials are.
+/// The places of the credentials.
 #[derive(Debug, Clone, Default)]
 pub struct SecretsConfig {
     /// `SECRETS_ID`: name or ARN of the JSON secret; `None` = environment only.
@@ -46,8 +47,7 @@ pub struct SecretsConfig {
 }
 
 impl SecretsConfig {
-    /// Whether a run needs the secret in Secrets Manager: it is configured and the environment lacks something.
-    #[must_use]
+    /// Returns whether a run needs the secret in Secrets Manager: it is configured and the environment lacks something.
     pub fn needs_secret(&self) -> bool {
         let service_principal = self.databricks_client_id.is_some() && self.databricks_client_secret.is_some();
         let complete = self.notion_api_key.is_some() && (self.databricks_token.is_some() || service_principal);
@@ -55,7 +55,7 @@ impl SecretsConfig {
     }
 }
 
-/// How to sign in to Databricks.
+/// The way to sign in to Databricks.
 #[derive(Debug, Clone)]
 pub enum DatabricksCredential {
     /// A personal access token.
@@ -102,7 +102,6 @@ struct Kept {
 
 impl Secrets {
     /// Credentials as `config` says; `client` is needed when [`SecretsConfig::needs_secret`]. No network call.
-    #[must_use]
     pub fn new(config: SecretsConfig, client: Option<Client>) -> Self {
         Self::with_time_to_live(config, client, TIME_TO_LIVE)
     }
@@ -132,8 +131,7 @@ impl Secrets {
         Ok(kept.credentials.clone())
     }
 
-    /// Whether a refused credential may be read again from Secrets Manager.
-    #[must_use]
+    /// Returns whether a refused credential may be read again from Secrets Manager.
     pub fn come_from_a_secret(&self) -> bool {
         self.inner.config.needs_secret()
     }
@@ -166,12 +164,15 @@ impl fmt::Debug for Secrets {
 }
 
 impl Inner {
-    /// Reads everything anew and keeps it; the generation goes up only when something differs.
+    /// Reads everything again and keeps it; the generation goes up only when something differs.
     async fn read_into(&self, kept: &mut Option<Kept>) -> Result<CredentialSet, Failure> {
         let secret = match &self.config.secrets_id {
             Some(secrets_id) if self.config.needs_secret() => Some(self.read_secret(secrets_id).await?),
             _ => None,
         };
+        if let Some(secret) = &secret {
+            secret.register();
+        }
         let mut credentials = combine(&self.config, secret.as_ref())?;
         if let Some(kept) = kept.as_ref() {
             let same = same(&kept.credentials, &credentials);
@@ -197,9 +198,10 @@ impl Inner {
             };
             unavailable(secrets_id, &format!("can't be read: {}{hint}", aws::brief(&error)))
         })?;
-        match output.secret_string() {
-            Some(text) => Secret::parse(secrets_id, text),
-            None => Err(unavailable(secrets_id, "has no text value yet; set it to a JSON object")),
+        match (output.secret_string(), output.secret_binary()) {
+            (Some(text), _) => Secret::parse(secrets_id, text),
+            (None, Some(_)) => Err(unavailable(secrets_id, "holds binary data; set it to a JSON object as text")),
+            (None, None) => Err(unavailable(secrets_id, "has no text value yet; set it to a JSON object")),
         }
     }
 }
@@ -213,6 +215,10 @@ struct Secret {
 impl Secret {
     /// Reads the secret's text. A message never repeats any of it.
     fn parse(secrets_id: &str, text: &str) -> Result<Self, Failure> {
+        let text = text.trim_start_matches('\u{feff}');
+        if text.trim().is_empty() {
+            return Err(unavailable(secrets_id, "is empty; set it to a JSON object"));
+        }
         match serde_json::from_str(text) {
             Ok(Value::Object(values)) => Ok(Self { secrets_id: secrets_id.to_owned(), values }),
             Ok(_) => {
@@ -222,6 +228,20 @@ impl Secret {
                 secrets_id,
                 &format!("is not a JSON object (it breaks off at line {}, column {})", error.line(), error.column()),
             )),
+        }
+    }
+
+    /// Makes the credentials known to the redaction, also malformed ones. Other keys of the secret are nobody's here.
+    fn register(&self) {
+        let kinds = [
+            ("NOTION_API_KEY", Kind::NotionApiKey),
+            ("DATABRICKS_TOKEN", Kind::DatabricksToken),
+            ("DATABRICKS_CLIENT_SECRET", Kind::DatabricksClientSecret),
+        ];
+        for (name, kind) in kinds {
+            if let Some(Value::String(text)) = self.values.get(name) {
+                redaction::register(kind, &SecretString::from(text.trim()));
+            }
         }
     }
 
@@ -309,7 +329,7 @@ fn databricks_credential(config: &SecretsConfig, secret: Option<&Secret>) -> Res
     }
 }
 
-/// Whether two sets hold the same credentials.
+/// Returns whether two sets hold the same credentials.
 fn same(one: &CredentialSet, other: &CredentialSet) -> bool {
     let equal = |a: &SecretString, b: &SecretString| a.expose_secret() == b.expose_secret();
     equal(&one.notion_api_key, &other.notion_api_key)

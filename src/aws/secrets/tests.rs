@@ -73,6 +73,7 @@ impl Manager {
     async fn secrets(&self, config: SecretsConfig, time_to_live: Duration) -> Secrets {
         let aws = AwsConfig {
             endpoint_url: Some(format!("http://{}", self.address)),
+            endpoint_is_loopback: true,
             region: Some("us-east-1".to_owned()),
             profile: None,
             credentials: Some(AwsCredentials {
@@ -224,6 +225,36 @@ async fn text_that_is_no_json_is_not_repeated() {
     manager.set_answer(200, &json!({"Name": "notion-sync/dev"}));
     let failure = manager.secrets(in_manager(), TIME_TO_LIVE).await.current().await.unwrap_err();
     assert_eq!(failure.to_string(), "secret notion-sync/dev has no text value yet; set it to a JSON object");
+    manager.set_answer(200, &json!({"SecretBinary": "cGxhbnRlZA=="}));
+    let failure = manager.secrets(in_manager(), TIME_TO_LIVE).await.current().await.unwrap_err();
+    assert_eq!(failure.to_string(), "secret notion-sync/dev holds binary data; set it to a JSON object as text");
+    for empty in ["", " \n", "\u{feff}"] {
+        manager.set_answer(200, &json!({"SecretString": empty}));
+        let failure = manager.secrets(in_manager(), TIME_TO_LIVE).await.current().await.unwrap_err();
+        assert_eq!(failure.to_string(), "secret notion-sync/dev is empty; set it to a JSON object");
+    }
+    let nothing = self::failure(&json!({})).await;
+    assert!(nothing.contains("has no NOTION_API_KEY") && nothing.contains("has no DATABRICKS_TOKEN"), "{nothing}");
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_and_other_keys_of_the_secret_are_no_fault() {
+    let manager = Manager::holding(&Value::Null).await;
+    let secret = json!({"NOTION_API_KEY": "ntn_1", "DATABRICKS_TOKEN": "dapi-1", "OTHER": {"a": [1]}, "HOST": null});
+    manager.set_answer(200, &json!({"SecretString": format!("\u{feff}{secret}")}));
+    let credentials = manager.secrets(in_manager(), TIME_TO_LIVE).await.current().await.unwrap();
+    assert_eq!(credentials.notion_api_key.expose_secret(), "ntn_1");
+}
+
+#[tokio::test]
+async fn the_credentials_before_and_after_a_rotation_are_both_redacted() {
+    let manager = Manager::holding(&both("ntn_rotation-before-4Zr8Q2", "dapi-rotation-before-9Kx4")).await;
+    let secrets = manager.secrets(in_manager(), TIME_TO_LIVE).await;
+    let refused = secrets.current().await.unwrap().generation;
+    manager.set(&both("ntn_rotation-after-7Gq2Mm", "dapi-rotation-before-9Kx4"));
+    secrets.reread(refused).await.unwrap().unwrap();
+    let said = "ntn_rotation-before-4Zr8Q2, then ntn_rotation-after-7Gq2Mm";
+    assert_eq!(crate::output::redacted(said), "[redacted], then [redacted]");
 }
 
 #[tokio::test]
@@ -244,9 +275,9 @@ async fn a_refusal_by_secrets_manager_is_brief_and_has_the_request_id() {
 #[tokio::test]
 async fn at_the_highest_verbosity_no_log_line_shows_a_secret() {
     let _alone = SAME_LINE.lock().await;
-    let (lines, sink) = crate::telemetry::tests::capture();
+    let (lines, outlet) = crate::output::tests::capture();
     let level = crate::telemetry::command_line_level(u8::MAX);
-    let subscriber = crate::telemetry::subscriber(crate::telemetry::Style::Json, level, sink);
+    let subscriber = crate::telemetry::subscriber(crate::telemetry::Style::Json, level, outlet);
     let _guard = tracing::subscriber::set_default(subscriber);
     let manager = Manager::holding(&both("ntn_planted", "dapi-planted")).await;
     let secrets = manager.secrets(in_manager(), Duration::ZERO).await;

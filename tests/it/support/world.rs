@@ -374,6 +374,7 @@ async fn app(variables: &BTreeMap<String, String>, timeout: Duration, clock: Clo
     // What the SDK would read from the process's environment, which tests share.
     let variable = |name: &str| variables.get(name).unwrap_or_default().to_owned();
     config.aws = AwsConfig {
+        endpoint_is_loopback: true,
         endpoint_url: Some(variable("AWS_ENDPOINT_URL")),
         region: Some(variable("AWS_REGION")),
         profile: None,
