@@ -31,10 +31,6 @@ impl Clock {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the emulator is another world: it has its own clock, and reads it here only"
-)]
 fn machine_now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }
