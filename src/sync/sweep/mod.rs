@@ -25,7 +25,10 @@ use crate::notion::DataSourceRef;
 use crate::run::Run;
 use crate::run::progress::ProgressEvent;
 use crate::run::report::{DataSourceReport, Mode, Report, Totals};
-use crate::warehouse::{Difference, EncodedRow, ProofKey, Removal, RemovalReason, Row, Side, WatermarkRow};
+use crate::warehouse::{
+    Comparison, Difference, EncodedRow, ProofKey, Removal, RemovalReason, Row, Side, Tables, WatermarkRow,
+    duplicate_keys,
+};
 use crate::watermark::{Loaded, Resume, Stored, Swept, Watermark};
 
 /// Below this number of live rows a share says nothing: one row of five is 20 %.
@@ -43,6 +46,8 @@ struct Sweep<'a> {
     begins: Option<Swept>,
     settled_before: Option<Timestamp>,
     removals: Vec<(Removal, Option<DataSourceId>)>,
+    /// Rows more than keys in the table.
+    duplicate_rows: u64,
     warnings: Vec<String>,
 }
 
@@ -76,6 +81,7 @@ pub(super) async fn sweep(
         begins,
         settled_before,
         removals: Vec::new(),
+        duplicate_rows: 0,
         warnings: Vec::new(),
     };
     let swept = sweep.windows(report).await;
@@ -96,7 +102,12 @@ pub(super) async fn sweep(
         Ok(stopped) => {
             merged?;
             sweep.mark(report).await?;
+            let duplicate_rows = sweep.duplicate_rows;
             sweep.finish(stopped.is_none(), report).await?;
+            if duplicate_rows > 0 {
+                let tables = Tables::of(engine.databricks.config());
+                return Err(duplicate_keys(&tables, engine.database.id, duplicate_rows).into());
+            }
             stopped.map_or(Ok(()), Err)
         }
         Err(near) => Err(near),
@@ -126,12 +137,14 @@ impl Sweep<'_> {
                 Err(near @ Stop::DeadlineNear { .. }) => return Ok(Some(near)),
                 Err(failed) => return Err(failed),
             };
-            let (differences, live_rows) = match listing::compare(self.engine, &listing).await {
-                Ok(compared) => compared,
-                Err(near @ Stop::DeadlineNear { .. }) => return Ok(Some(near)),
-                Err(failed) => return Err(failed),
-            };
-            info!(differences = differences.len(), live_rows, window = ?listing.window, "the listing was compared");
+            let Comparison { differences, live_rows, duplicate_rows } =
+                match listing::compare(self.engine, &listing).await {
+                    Ok(compared) => compared,
+                    Err(near @ Stop::DeadlineNear { .. }) => return Ok(Some(near)),
+                    Err(failed) => return Err(failed),
+                };
+            self.duplicate_rows = duplicate_rows;
+            info!(differences = differences.len(), live_rows, duplicate_rows, window = ?listing.window, "the listing was compared");
             self.forget(&differences, report).await;
             if let Some(stopped) = self.settle(&differences, self.limit(live_rows)).await? {
                 return Ok(Some(stopped));
