@@ -36,6 +36,20 @@ demo: setup ## Watch a sync happen on this machine: five databases, edits, remov
 test: setup ## Run all tests: unit, property and end to end on the local stack
 	$(CARGO) test --locked --workspace
 
+.PHONY: test-clients
+test-clients: setup ## Run the official clients of Notion and Databricks against the local stack (needs Node.js 20 or later with npm)
+	@if ! command -v npm node >/dev/null; then echo "test-clients is skipped: npm or node is missing; install Node.js 20 or later"; else \
+		$(MAKE) --no-print-directory .venv-clients/.ready tests/clients/node_modules/.ready; \
+		$(CARGO) build --locked --workspace --bins; \
+		.venv-clients/bin/python tests/clients/run.py; \
+	fi
+
+.PHONY: test-spark
+test-spark: setup ## Run the stories that an engine decides on Apache Spark and Delta Lake (Java 17, Maven; SPARK_TESTS=quick|whole)
+	tests/spark/run.sh $(SPARK_TESTS)
+
+SPARK_TESTS ?= quick
+
 .PHONY: check
 check: setup ## Check format, lints and documentation
 	$(CARGO) fmt --all --check
@@ -74,6 +88,18 @@ requirements: .venv-uv/.ready ## Pin the Python requirements anew, after an edit
 
 .venv-aws/.ready: requirements/aws.txt .venv-uv/.ready
 	$(call make_environment,.venv-aws,requirements/aws.txt)
+	@touch $@
+
+.venv-clients/.ready: requirements/clients.txt .venv-uv/.ready
+	$(call make_environment,.venv-clients,requirements/clients.txt)
+	@touch $@
+
+.venv-spark/.ready: requirements/spark.txt .venv-uv/.ready
+	$(call make_environment,.venv-spark,requirements/spark.txt)
+	@touch $@
+
+tests/clients/node_modules/.ready: tests/clients/package-lock.json
+	npm ci --prefix tests/clients --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 define make_environment

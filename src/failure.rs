@@ -99,12 +99,16 @@ failure_classes! {
     RemovalShareExceeded => Integrity, "Check the database in Notion; if the removals are right, allow them once with --allow-removals.";
     /// The table does not hold what the run has sent; the watermark stays.
     ProofFailed => Integrity, "Run again; if it lasts, something else writes or deletes in notion_raw_pages.";
+    /// A sweep found a key of notion_raw_pages in more than one row.
+    DuplicateKeys => Integrity, "Run the MERGE that the message names, then `notion-sync sweep`, which writes each of these rows once.";
     /// A statement parsed another number of rows than was sent.
     RowCountMismatch => Integrity, "Report it with the statement id; the watermark stays where it was.";
     /// A stored position or watermark can't be read by this version.
     StoredStateUnreadable => Integrity, "Start over with --full-refresh --restart.";
     /// A table is missing or lacks columns.
     TableMissing => Databricks, "Run `notion-sync init-tables` with rights to create tables.";
+    /// A table's columns have other types or another collation than notion-sync writes.
+    TableUnsuitable => Databricks, "Change the columns as the message says; or rename the table, run `notion-sync init-tables` and then a full refresh.";
     /// Databricks refused the credentials.
     DatabricksUnauthorized => Access, "Put a valid token or client secret into the secret (or DATABRICKS_TOKEN).";
     /// Databricks says the principal may not do this.

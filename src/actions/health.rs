@@ -4,11 +4,11 @@ use serde_json::json;
 
 use crate::clients::Clients;
 use crate::config::Config;
-use crate::databricks::Statement;
+use crate::databricks::{QualifiedName, Statement};
 use crate::failure::{Failure, FailureClass};
 use crate::run::Run;
 use crate::run::report::Report;
-use crate::warehouse::{Tables, missing_columns, read_columns};
+use crate::warehouse::{TableDefinition, Tables, missing_columns, read_columns, try_merge};
 
 /// What one probe found.
 struct Probe<'a> {
@@ -110,14 +110,24 @@ async fn databricks(clients: &Clients, probe: &mut Probe<'_>) {
         return;
     }
     for (name, definition) in Tables::of(clients.databricks.config()).definitions() {
-        let found = clients.databricks.execute(&read_columns(name), probe.run).await.map_err(Failure::from);
-        let found = found.and_then(|columns| missing_columns(definition, &columns)).and_then(|missing| {
-            if missing.is_empty() {
-                return Ok("is there".to_owned());
-            }
-            let message = format!("it has no {}: it is of an older version, or another table", missing.join(", "));
-            Err(Failure::new(FailureClass::TableMissing, message))
-        });
+        let found = table(clients, probe.run, name, definition).await;
         probe.note(&format!("table {name}"), found);
     }
+}
+
+/// Columns, types and collation of a table, and the rights that a run needs on it; nothing is written.
+async fn table(
+    clients: &Clients,
+    run: &Run,
+    name: &QualifiedName,
+    definition: &TableDefinition,
+) -> Result<String, Failure> {
+    let columns = clients.databricks.execute(&read_columns(name), run).await?;
+    let missing = missing_columns(name, definition, &columns)?;
+    if !missing.is_empty() {
+        let message = format!("it has no {}: it is of an older version, or another table", missing.join(", "));
+        return Err(Failure::new(FailureClass::TableMissing, message));
+    }
+    clients.databricks.execute(&try_merge(name, definition), run).await?;
+    Ok("is there, can be read and written".to_owned())
 }

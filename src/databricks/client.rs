@@ -243,7 +243,9 @@ impl Client {
         if let Some(total) = manifest.total_row_count.filter(|total| !is_lost && *total != cells.len() as u64) {
             return Err(unreadable(format!("it has {} rows of {total}", cells.len())));
         }
-        Ok(Rows { statement_id, columns: columns.into_iter().map(|column| column.name).collect(), cells, is_lost })
+        let types = columns.iter().map(|column| column.type_text.clone().unwrap_or_default()).collect();
+        let columns = columns.into_iter().map(|column| column.name).collect();
+        Ok(Rows { statement_id, columns, types, cells, is_lost })
     }
 
     /// One exchange with its retries; after a refusal once more with another token.

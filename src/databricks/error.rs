@@ -16,6 +16,7 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::grants::missing_grant;
 use super::statement::Status;
 use crate::failure::{Failure, FailureClass};
 use crate::http::retry::{Judged, Verdict};
@@ -248,6 +249,12 @@ impl DatabricksError {
             || class_of_failed(code, sql_state.as_deref(), message) == FailureClass::DatabricksUnavailable
     }
 
+    /// The statement uses syntax or a feature that this engine or channel does not know.
+    #[must_use]
+    pub fn is_unknown_syntax(&self) -> bool {
+        matches!(self.root(), Self::Failed { sql_state: Some(state), .. } if state == "42601" || state.starts_with("0A"))
+    }
+
     /// The failure class this error ends a run with.
     #[must_use]
     pub fn class(&self) -> FailureClass {
@@ -316,6 +323,7 @@ fn class_of_failed(code: &str, sql_state: Option<&str>, message: &str) -> Failur
     match sql_state {
         Some("42P01" | "42703" | "42704") => FailureClass::TableMissing,
         Some("42501") => FailureClass::DatabricksForbidden,
+        Some("42P22") => FailureClass::TableUnsuitable,
         _ if missing.iter().any(|class| message.contains(class)) => FailureClass::TableMissing,
         _ if code == "PERMISSION_DENIED" => FailureClass::DatabricksForbidden,
         _ if ["[INSUFFICIENT_PERMISSIONS", "PERMISSION_DENIED"].iter().any(|sign| message.contains(sign)) => {
@@ -358,7 +366,12 @@ impl From<DatabricksError> for Failure {
             return failure.context("reading the Databricks credentials");
         }
         let class = error.class();
-        let message = error.to_string();
+        let mut message = error.to_string();
+        if class == FailureClass::DatabricksForbidden
+            && let Some(grant) = missing_grant(&message)
+        {
+            message = format!("{message}; missing: {grant}");
+        }
         match error {
             DatabricksError::DeadlineNear { retry_after } => Self::new(class, message).waiting(retry_after),
             DatabricksError::Transport { source, .. } => Self::new(class, message).caused_by(source),

@@ -3,6 +3,7 @@
 mod auth;
 mod client;
 mod error;
+mod grants;
 mod sql;
 mod statement;
 

@@ -145,6 +145,8 @@ pub(super) struct Schema {
 #[derive(Debug, Deserialize)]
 pub(super) struct Column {
     pub(super) name: String,
+    #[serde(default)]
+    pub(super) type_text: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -158,6 +160,8 @@ pub(super) struct Chunk {
 pub struct Rows {
     pub(super) statement_id: String,
     pub(super) columns: Vec<String>,
+    /// The columns' types in SQL; empty where the answer names none.
+    pub(super) types: Vec<String>,
     pub(super) cells: Vec<Vec<Option<String>>>,
     pub(super) is_lost: bool,
 }
@@ -173,6 +177,13 @@ impl Rows {
     #[must_use]
     pub fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// The type of a column in SQL, such as `STRING COLLATE UNICODE_CI`; `None` when the answer names none.
+    #[must_use]
+    pub fn type_of(&self, name: &str) -> Option<&str> {
+        let position = self.columns.iter().position(|column| column.eq_ignore_ascii_case(name))?;
+        self.types.get(position).map(String::as_str).filter(|text| !text.is_empty())
     }
 
     /// The cells of one column, from top to bottom; `None` when there is no such column.

@@ -8,8 +8,13 @@ mod watermarks;
 
 pub use pages::{check_removals, merge_pages, merge_removals};
 pub use row::{EncodedRow, HashStart, Removal, RemovalReason, Row};
-pub use sweep::{CreatedWindow, Difference, IdRange, ListedRow, Side, compare_listing, read_comparison};
-pub use tables::{Tables, add_columns, create_schema, create_table, missing_columns, read_columns, set_properties};
+pub use sweep::{
+    Comparison, CreatedWindow, Difference, IdRange, ListedRow, Side, compare_listing, duplicate_keys, read_comparison,
+};
+pub use tables::{
+    TableDefinition, Tables, add_columns, create_plain_table, create_schema, create_table, missing_columns,
+    read_columns, set_clustering, set_properties, try_merge,
+};
 pub use watermarks::{
     ProofKey, WatermarkRow, check_proof, delete_watermark, merge_watermark, read_watermarks, watermarks_of,
 };

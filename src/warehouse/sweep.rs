@@ -104,6 +104,9 @@ WHERE l.page_id IS NULL OR s.page_id IS NULL OR NOT (l.data_source_id <=> s.data
 UNION ALL
 SELECT CAST(count(*) AS STRING) AS page_id, CAST(NULL AS STRING) AS data_source_id, 'live_rows' AS side FROM {pages}
 WHERE database_id = :database_id AND removed_at IS NULL
+UNION ALL
+SELECT CAST(count(*) - count(DISTINCT page_id) AS STRING) AS page_id, CAST(NULL AS STRING) AS data_source_id,
+  'duplicate_rows' AS side FROM {pages} WHERE database_id = :database_id
 ORDER BY side, page_id",
         pages = tables.pages
     );
@@ -120,11 +123,35 @@ ORDER BY side, page_id",
     Ok(Statement { purpose: format!("comparison of {} listed rows", listed.len()), text, parameters })
 }
 
-/// The answer of [`compare_listing`]: the differences, and how many live rows the whole database has.
+/// The failure that names duplicate rows, and the statement that mends them: the next sweep writes each row once.
+#[must_use]
+pub fn duplicate_keys(tables: &Tables, database_id: DatabaseId, duplicate_rows: u64) -> Failure {
+    let pages = &tables.pages;
+    let of_database = format!("database_id = '{database_id}'");
+    let message = format!(
+        "{pages} has {duplicate_rows} rows more than keys of database {database_id}; MERGE INTO {pages} AS t USING (SELECT page_id \
+         FROM {pages} WHERE {of_database} GROUP BY page_id HAVING count(*) > 1) AS d ON t.page_id = d.page_id AND \
+         t.{of_database} WHEN MATCHED THEN DELETE"
+    );
+    Failure::new(FailureClass::DuplicateKeys, message)
+}
+
+/// The answer of [`compare_listing`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// The differences within the window and range.
+    pub differences: Vec<Difference>,
+    /// How many live rows the whole database has.
+    pub live_rows: u64,
+    /// How many rows more than keys the whole database has, removed ones included: nothing but we keeps a key unique.
+    pub duplicate_rows: u64,
+}
+
+/// Reads the answer of [`compare_listing`].
 ///
 /// # Errors
 /// `DatabricksUnreadable` when the answer is not of that shape.
-pub fn read_comparison(rows: &Rows) -> Result<(Vec<Difference>, u64), Failure> {
+pub fn read_comparison(rows: &Rows) -> Result<Comparison, Failure> {
     let unreadable = |what: &str| {
         let message = format!("the comparison answered an unreadable {what} (statement {})", rows.statement_id());
         Failure::new(FailureClass::DatabricksUnreadable, message)
@@ -133,13 +160,17 @@ pub fn read_comparison(rows: &Rows) -> Result<(Vec<Difference>, u64), Failure> {
         rows.column(name).map(Iterator::collect).ok_or_else(|| unreadable(name))
     };
     let (ids, sources, sides) = (cells("page_id")?, cells("data_source_id")?, cells("side")?);
-    let mut live_rows = None;
+    let (mut live_rows, mut duplicate_rows) = (None, None);
     let mut differences = Vec::new();
     for ((id, source), side) in ids.into_iter().zip(sources).zip(sides) {
         let id = id.ok_or_else(|| unreadable("page_id"))?;
         let side = match side {
             Some("live_rows") => {
                 live_rows = Some(id.parse().map_err(|_| unreadable("live_rows"))?);
+                continue;
+            }
+            Some("duplicate_rows") => {
+                duplicate_rows = Some(id.parse().map_err(|_| unreadable("duplicate_rows"))?);
                 continue;
             }
             Some("missing_in_notion") => Side::MissingInNotion,
@@ -153,6 +184,8 @@ pub fn read_comparison(rows: &Rows) -> Result<(Vec<Difference>, u64), Failure> {
             side,
         });
     }
-    // Without this row the answer is not whole, whatever else it holds.
-    Ok((differences, live_rows.ok_or_else(|| unreadable("live_rows"))?))
+    // Without these rows the answer is not whole, whatever else it holds.
+    let live_rows = live_rows.ok_or_else(|| unreadable("live_rows"))?;
+    let duplicate_rows = duplicate_rows.ok_or_else(|| unreadable("duplicate_rows"))?;
+    Ok(Comparison { differences, live_rows, duplicate_rows })
 }

@@ -33,6 +33,7 @@ pub struct TableDefinition {
     /// Name without catalog and schema.
     pub name: &'static str,
     columns: &'static [Column],
+    key: [&'static str; 2],
     cluster_by: &'static str,
     comment: &'static str,
 }
@@ -73,7 +74,8 @@ const PAGES: TableDefinition = TableDefinition {
         required("ingested_at", "TIMESTAMP", "when this version was written"),
         required("sync_run_id", "STRING", "run that wrote this version"),
     ],
-    cluster_by: "page_id, database_id",
+    key: ["page_id", "database_id"],
+    cluster_by: "database_id, page_id",
     comment: "Bronze: one row per Notion page and database, latest version",
 };
 
@@ -91,9 +93,13 @@ const WATERMARKS: TableDefinition = TableDefinition {
         required("updated_at", "TIMESTAMP", "when this row was written"),
         required("sync_run_id", "STRING", "run that wrote this row"),
     ],
+    key: ["database_id", "data_source_id"],
     cluster_by: "database_id, data_source_id",
     comment: "Truth of the Notion sync: one row per data source",
 };
+
+/// Compares texts byte for byte, as our keys are compared.
+const PLAIN_COLLATION: &str = "UTF8_BINARY";
 
 const PROPERTIES: &str = "'delta.enableChangeDataFeed'='true','delta.enableDeletionVectors'='true'";
 
@@ -104,9 +110,22 @@ pub fn create_schema(config: &DatabricksConfig) -> Statement {
     plain("creation of the schema", format!("CREATE SCHEMA IF NOT EXISTS {catalog}.{schema}"))
 }
 
-/// `CREATE TABLE IF NOT EXISTS`: managed Delta, unpartitioned, clustered by its key.
+/// `CREATE TABLE IF NOT EXISTS`: managed Delta, unpartitioned, clustered. The key is information for readers and is not
+/// enforced; the collation keeps that of a schema or catalog out, which would break every comparison with a sent key.
 #[must_use]
 pub fn create_table(name: &QualifiedName, definition: &TableDefinition) -> Statement {
+    let key = definition.key.join(", ");
+    let constraint = format!(",\n  CONSTRAINT {}_key PRIMARY KEY ({key}) RELY", definition.name);
+    creation(name, definition, &constraint, "\nDEFAULT COLLATION UTF8_BINARY")
+}
+
+/// The same for a channel that knows neither collations nor keys.
+#[must_use]
+pub fn create_plain_table(name: &QualifiedName, definition: &TableDefinition) -> Statement {
+    creation(name, definition, "", "")
+}
+
+fn creation(name: &QualifiedName, definition: &TableDefinition, constraint: &str, collation: &str) -> Statement {
     let columns: Vec<String> = definition
         .columns
         .iter()
@@ -116,7 +135,7 @@ pub fn create_table(name: &QualifiedName, definition: &TableDefinition) -> State
         })
         .collect();
     let text = format!(
-        "CREATE TABLE IF NOT EXISTS {name} (\n{}\n)\nCLUSTER BY ({})\nCOMMENT '{}'\nTBLPROPERTIES ({PROPERTIES})",
+        "CREATE TABLE IF NOT EXISTS {name} (\n{}{constraint}\n)\nCLUSTER BY ({})\nCOMMENT '{}'{collation}\nTBLPROPERTIES ({PROPERTIES})",
         columns.join(",\n"),
         definition.cluster_by,
         definition.comment
@@ -133,11 +152,33 @@ pub fn read_columns(name: &QualifiedName) -> Statement {
 /// The columns of the definition that an existing table lacks, by name.
 ///
 /// # Errors
-/// `DatabricksUnreadable` when the answer to [`read_columns`] tells of no column at all.
-pub fn missing_columns(definition: &TableDefinition, existing: &Rows) -> Result<Vec<&'static str>, Failure> {
+/// `DatabricksUnreadable` when the answer to [`read_columns`] tells of no column at all; `TableUnsuitable` when columns
+/// have other types or another collation.
+pub fn missing_columns(
+    name: &QualifiedName,
+    definition: &TableDefinition,
+    existing: &Rows,
+) -> Result<Vec<&'static str>, Failure> {
     if existing.columns().is_empty() {
         let message = format!("the reading of the columns brought no columns (statement {})", existing.statement_id());
         return Err(Failure::new(FailureClass::DatabricksUnreadable, message));
+    }
+    let mut problems = Vec::new();
+    for column in definition.columns {
+        let Some(found) = existing.type_of(column.name) else { continue };
+        let (kind, collation) = found.split_once(" COLLATE ").unwrap_or((found, PLAIN_COLLATION));
+        if !kind.eq_ignore_ascii_case(column.kind) {
+            problems.push(format!("{} is {found} and must be {}", column.name, column.kind));
+        } else if collation != PLAIN_COLLATION {
+            problems.push(format!(
+                "{0} has the collation {collation} (ALTER TABLE {name} ALTER COLUMN {0} TYPE STRING COLLATE {PLAIN_COLLATION})",
+                column.name
+            ));
+        }
+    }
+    if !problems.is_empty() {
+        let message = format!("the columns of {name} do not fit: {}", problems.join("; "));
+        return Err(Failure::new(FailureClass::TableUnsuitable, message));
     }
     let is_there = |name: &str| existing.columns().iter().any(|column| column.eq_ignore_ascii_case(name));
     Ok(definition.columns.iter().map(|column| column.name).filter(|name| !is_there(name)).collect())
@@ -162,6 +203,40 @@ pub fn add_columns(name: &QualifiedName, definition: &TableDefinition, missing: 
 #[must_use]
 pub fn set_properties(name: &QualifiedName, definition: &TableDefinition) -> Statement {
     plain(&format!("properties of {}", definition.name), format!("ALTER TABLE {name} SET TBLPROPERTIES ({PROPERTIES})"))
+}
+
+/// Clusters an upgraded table as a new one; later writes and OPTIMIZE follow.
+#[must_use]
+pub fn set_clustering(name: &QualifiedName, definition: &TableDefinition) -> Statement {
+    let text = format!("ALTER TABLE {name} CLUSTER BY ({})", definition.cluster_by);
+    plain(&format!("clustering of {}", definition.name), text)
+}
+
+/// A MERGE without rows: it writes nothing, and fails as a sync would where a right, a column, a type or the collation of
+/// the key is wrong.
+#[must_use]
+pub fn try_merge(name: &QualifiedName, definition: &TableDefinition) -> Statement {
+    let names = || definition.columns.iter().map(|column| column.name);
+    let list = |part: &dyn Fn(&str) -> String| names().map(part).collect::<Vec<_>>().join(", ");
+    let fields = list(&|name| format!("{name}:STRING"));
+    let values: Vec<String> = definition
+        .columns
+        .iter()
+        .map(|column| format!("CAST(r.{0} AS {1}) AS {0}", column.name, column.kind))
+        .collect();
+    let on = definition.key.map(|name| format!("t.{name} = s.{name}")).join(" AND ");
+    let text = format!(
+        "MERGE INTO {name} AS t
+USING (SELECT {} FROM (SELECT explode(from_json('[]', 'ARRAY<STRUCT<{fields}>>')) AS r)) AS s
+ON {on}
+WHEN MATCHED THEN UPDATE SET {}
+WHEN NOT MATCHED THEN INSERT ({}) VALUES ({})",
+        values.join(", "),
+        list(&|name| format!("{name} = s.{name}")),
+        list(&str::to_owned),
+        list(&|name| format!("s.{name}")),
+    );
+    plain(&format!("trial of {}", definition.name), text)
 }
 
 fn plain(purpose: &str, text: String) -> Statement {

@@ -239,7 +239,7 @@ fn a_statement_under_way_is_cancelled_on_an_interruption_and_a_second_one_ends_t
         for (signals, milliseconds) in [(1, 120_000), (2, 8_000)] {
             let world = world().await;
             add_rows(&world, 20);
-            let merge = format!("MERGE INTO `main`.`{}`.`notion_raw_pages`", world.schema);
+            let merge = format!("MERGE INTO {}.`notion_raw_pages`", world.qualified_schema());
             world.databricks.script(Script::once(&merge, Behaviour::Slow { milliseconds }));
             let mut running = Running::start(&world.variables, &["sync"]);
             running.until(|| world.page_merges() == 1).await;
@@ -276,7 +276,7 @@ fn variables_may_come_from_a_file_and_the_environment_wins_over_it() {
             writeln!(file, "{name}=\"{value}\"").unwrap();
         }
         let path = file.path().to_str().unwrap();
-        let environment = [("DATABRICKS_CATALOG".to_owned(), "main".to_owned())].into();
+        let environment = [("DATABRICKS_CATALOG".to_owned(), crate::support::catalog())].into();
         said(&notion_sync(&environment, &["sync", "--env-file", path]).await, 0, "complete");
         world.assert_table_equals_notion().await;
         said(&notion_sync(&environment, &["sync", "--env-file", "/no/such/file"]).await, 3, "/no/such/file");

@@ -279,7 +279,7 @@ fn a_statement_that_outlasts_the_deadline_is_cancelled_and_no_later_row_is_taken
             world.run_clock();
             add_rows(&world, 90);
             let mut lambda = LambdaProcess::start(&world.variables).await;
-            let merge = format!("MERGE INTO `main`.`{}`.`notion_raw_pages`", world.schema);
+            let merge = format!("MERGE INTO {}.`notion_raw_pages`", world.qualified_schema());
             let slow = Behaviour::Slow { milliseconds: 60_000 };
             world.databricks.script(Script::once(&merge, slow).after(merges_before));
             let report = lambda.invoke(Event::within(SYNC, Duration::from_secs(12))).await.report();

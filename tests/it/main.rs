@@ -41,6 +41,7 @@ mod hydrate;
 mod lambda_process;
 mod proof;
 mod resume;
+mod rights;
 mod rotation;
 mod schema_upgrade;
 mod secrets;

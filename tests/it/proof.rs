@@ -463,7 +463,7 @@ fn a_row_deleted_from_the_table_by_another_hand_is_found_by_the_proof_of_the_run
         let (report, ()) = tokio::join!(world.try_sync(), async {
             hold.reached().await;
             let delete =
-                format!("DELETE FROM `main`.`{}`.notion_raw_pages WHERE payload LIKE '%Project 1%'", world.schema);
+                format!("DELETE FROM {}.notion_raw_pages WHERE payload LIKE '%Project 1%'", world.qualified_schema());
             world.databricks.query(&delete).await.unwrap();
             hold.release();
         });

@@ -206,7 +206,7 @@ fn restart_drops_the_stored_position() {
 fn a_stored_position_of_another_version_is_refused_with_what_to_do() {
     run_test(async {
         let (world, _) = cut_full_refresh().await;
-        let table = format!("`main`.`{}`.notion_sync_watermarks", world.schema);
+        let table = format!("{}.notion_sync_watermarks", world.qualified_schema());
         let update = format!("UPDATE {table} SET resume = '{{\"version\":99,\"stretches\":[]}}' WHERE true");
         world.databricks.query(&update).await.unwrap();
         forget_cache(&world).await;

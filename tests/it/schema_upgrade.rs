@@ -10,7 +10,7 @@ use crate::sync::add_rows;
 
 /// Tables as a first version may have had them, with a row of a page that Notion still has and one that it has not.
 async fn old_tables(world: &World, page_id: &str) {
-    let schema = format!("`main`.`{}`", world.schema);
+    let schema = world.qualified_schema();
     let statements = [
         format!("CREATE SCHEMA IF NOT EXISTS {schema}"),
         format!(
@@ -45,7 +45,7 @@ fn columns_that_were_added_are_filled_in_rows_that_did_not_change() {
         let world = World::new().await;
         add_rows(&world, 5);
         world.sync().await;
-        let table = format!("`main`.`{}`.notion_raw_pages", world.schema);
+        let table = format!("{}.notion_raw_pages", world.qualified_schema());
         let columns = ["last_edited_time", "created_time", "api_version", "ingested_at", "sync_run_id"];
         // As an upgrade leaves them: the same rows, in a table that takes NULLs.
         for statement in [
@@ -94,7 +94,7 @@ fn tables_of_an_older_version_get_their_columns_keep_their_rows_and_are_synced()
             let report = world.run(&Action::InitTables, Deadline::none()).await;
             assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.error);
         }
-        let count = format!("SELECT count(*) FROM `main`.`{}`.notion_raw_pages", world.schema);
+        let count = format!("SELECT count(*) FROM {}.notion_raw_pages", world.qualified_schema());
         assert_eq!(world.databricks.query(&count).await.unwrap()[0][0].as_deref(), Some("3"), "no row was dropped");
 
         let report = world.sync().await;

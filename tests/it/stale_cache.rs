@@ -63,9 +63,9 @@ fn a_sweep_that_only_the_truth_knows_to_be_owed_is_done() {
         world.advance(3_600);
         world.edit(|workspace| workspace.trash(&rows[0]).unwrap());
         let query = format!(
-            "UPDATE `main`.`{}`.notion_sync_watermarks SET sync_run_id = 'killed', resume = \
+            "UPDATE {}.notion_sync_watermarks SET sync_run_id = 'killed', resume = \
              '{{\"version\":1,\"edited_since\":null,\"started_at\":\"2026-11-22T12:30:00Z\",\"stretches\":[],\"sweep\":true}}'",
-            world.schema
+            world.qualified_schema()
         );
         world.databricks.query(&query).await.unwrap();
         put_back(&world, &before).await;
@@ -85,7 +85,7 @@ fn after_the_tables_were_emptied_or_dropped_the_next_change_reads_everything_aga
         world.sync().await;
         world.advance(3_600);
         for table in ["notion_raw_pages", "notion_sync_watermarks"] {
-            world.databricks.query(&format!("DELETE FROM `main`.`{}`.{table}", world.schema)).await.unwrap();
+            world.databricks.query(&format!("DELETE FROM {}.{table}", world.qualified_schema())).await.unwrap();
         }
         world.edit(|workspace| workspace.edit_row(&rows[3], RowEdit::new().title("Edited")).unwrap());
         let report = world.sync().await;

@@ -263,7 +263,14 @@ fn ddl_is_in_init_tables_alone() {
     let texts =
         ["CREATE TABLE", "CREATE SCHEMA", "ALTER TABLE", "DROP ", "TRUNCATE ", "RESTORE TABLE", "OPTIMIZE ", "VACUUM "];
     assert_eq!(product_files_with(&texts), ["src/warehouse/tables.rs"]);
-    let makers = ["create_table(", "create_schema(", "add_columns(", "set_properties("];
+    let makers = [
+        "create_table(",
+        "create_plain_table(",
+        "create_schema(",
+        "add_columns(",
+        "set_properties(",
+        "set_clustering(",
+    ];
     assert_eq!(product_files_with(&makers), ["src/actions/init_tables.rs", "src/warehouse/tables.rs"]);
 }
 

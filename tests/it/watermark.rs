@@ -212,7 +212,7 @@ fn a_slow_dynamodb_is_waited_for_within_bounds() {
 fn a_truth_reset_by_hand_together_with_the_cache_starts_over() {
     run_test(async {
         let (world, _) = synced().await;
-        let table = format!("`main`.`{}`.notion_sync_watermarks", world.schema);
+        let table = format!("{}.notion_sync_watermarks", world.qualified_schema());
         world.databricks.query(&format!("DELETE FROM {table} WHERE true")).await.unwrap();
         // The cache alone goes on: it was never behind.
         assert_eq!(world.sync().await.mode, Some(Mode::Incremental));

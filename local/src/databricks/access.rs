@@ -16,7 +16,8 @@ use super::wire::json_response;
 /// Tokens the endpoint issued, until they expire.
 #[derive(Debug, Default)]
 pub(super) struct IssuedTokens {
-    expiries: Mutex<HashMap<String, Instant>>,
+    /// Token → when it ends and whose it is.
+    expiries: Mutex<HashMap<String, (Instant, String)>>,
     requests: AtomicUsize,
 }
 
@@ -35,40 +36,46 @@ impl IssuedTokens {
         self.expiries.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn is_valid(&self, token: &str) -> bool {
+    /// Whose a token is, while it is valid.
+    fn principal(&self, token: &str) -> Option<String> {
         let expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
-        expiries.get(token).is_some_and(|expiry| Instant::now() < *expiry)
+        expiries.get(token).filter(|(expiry, _)| Instant::now() < *expiry).map(|(_, principal)| principal.clone())
     }
 
-    fn issue(&self, life: Duration) -> String {
+    fn issue(&self, principal: &str, life: Duration) -> String {
         let token = format!("local-oauth-{}", uuid::Uuid::new_v4().simple());
         let mut expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        expiries.retain(|_, expiry| now < *expiry);
-        expiries.insert(token.clone(), now + life);
+        expiries.retain(|_, (expiry, _)| now < *expiry);
+        expiries.insert(token.clone(), (now + life, principal.to_owned()));
         token
     }
 }
 
-/// Checks the bearer token; the answers are the recorded ones.
+/// Checks the bearer token and tells whose it is; the answers are the recorded ones.
 pub(super) fn check_bearer(
     headers: &HeaderMap,
     settings: &EndpointSettings,
     issued: &IssuedTokens,
-) -> Result<(), Box<Response>> {
+) -> Result<String, Box<Response>> {
     let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(token) = sent.and_then(|value| value.strip_prefix("Bearer ")) else {
         let message = "Credential was not sent or was of an unsupported type for this API.";
-        let mut response = json_response(StatusCode::UNAUTHORIZED, &json!({"error_code": 401, "message": message}));
+        let mut response = refused(StatusCode::UNAUTHORIZED, message);
         let realm = header::HeaderValue::from_static("Bearer realm=\"DatabricksRealm\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
         return Err(Box::new(response));
     };
-    if settings.tokens.iter().any(|accepted| accepted == token) || issued.is_valid(token) {
-        return Ok(());
-    }
-    let body = json!({"error_code": 403, "message": "Invalid access token."});
-    Err(Box::new(json_response(StatusCode::FORBIDDEN, &body)))
+    let of_admin = || settings.tokens.iter().any(|accepted| accepted == token).then(|| "admin".to_owned());
+    let known = settings.principal_tokens.get(token).cloned().or_else(of_admin).or_else(|| issued.principal(token));
+    known.ok_or_else(|| Box::new(refused(StatusCode::FORBIDDEN, "Invalid access token.")))
+}
+
+/// A refusal as recorded: the code is a number, and a header repeats the reason.
+fn refused(status: StatusCode, message: &'static str) -> Response {
+    let mut response = json_response(status, &json!({"error_code": status.as_u16(), "message": message}));
+    response.headers_mut().insert("x-databricks-reason-phrase", header::HeaderValue::from_static(message));
+    response
 }
 
 /// Answers a token request (client credentials, HTTP Basic or in the form).
@@ -92,7 +99,7 @@ pub(super) fn token_response(
         return token_error(StatusCode::UNAUTHORIZED, "invalid_client", "Client authentication failed");
     };
     let scope = form.get("scope").map_or("all-apis", String::as_str);
-    let token = issued.issue(Duration::from_secs(principal.expires_in_seconds));
+    let token = issued.issue(&principal.client_id, Duration::from_secs(principal.expires_in_seconds));
     let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": principal.expires_in_seconds, "scope": scope});
     json_response(StatusCode::OK, &body)
 }
@@ -152,8 +159,8 @@ mod tests {
         assert_eq!(token_response(&HeaderMap::new(), wrong, &settings, &issued).status(), StatusCode::UNAUTHORIZED);
         assert_eq!(issued.requests(), 2);
         let token = issued.expiries.lock().unwrap().keys().next().unwrap().clone();
-        assert!(issued.is_valid(&token));
+        assert_eq!(issued.principal(&token).as_deref(), Some("id"));
         tokio::time::advance(Duration::from_secs(61)).await;
-        assert!(!issued.is_valid(&token));
+        assert_eq!(issued.principal(&token), None);
     }
 }

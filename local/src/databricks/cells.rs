@@ -8,6 +8,7 @@ use arrow::datatypes::{
 use serde_json::Value;
 
 use super::error::StatementError;
+use super::zone::SessionZone;
 
 /// A column of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +37,29 @@ pub struct ResultSet {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
+impl ResultSet {
+    /// Gives the STRING columns a collation.
+    pub(super) fn collate(&mut self, collation: &str) {
+        for column in self.columns.iter_mut().filter(|column| column.type_text == "STRING") {
+            column.type_text = format!("STRING COLLATE {collation}");
+        }
+    }
+}
+
 /// The result of a query.
 ///
 /// # Errors
 /// Types that have no text form here.
-pub(super) fn result_set(schema: &Schema, batches: &[RecordBatch]) -> Result<ResultSet, StatementError> {
+pub(super) fn result_set(
+    schema: &Schema,
+    batches: &[RecordBatch],
+    session: SessionZone,
+) -> Result<ResultSet, StatementError> {
     let columns = schema.fields().iter().map(|field| column(field.name(), field.data_type())).collect();
     let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     for batch in batches {
         for row in 0..batch.num_rows() {
-            let cells = batch.columns().iter().map(|array| cell(array.as_ref(), row));
+            let cells = batch.columns().iter().map(|array| cell(array.as_ref(), row, session));
             rows.push(cells.collect::<Result<Vec<_>, _>>()?);
         }
     }
@@ -98,7 +112,7 @@ pub(super) fn sql_type(data_type: &DataType) -> String {
     }
 }
 
-fn cell(array: &dyn Array, row: usize) -> Result<Option<String>, StatementError> {
+fn cell(array: &dyn Array, row: usize, session: SessionZone) -> Result<Option<String>, StatementError> {
     if array.is_null(row) || array.data_type() == &DataType::Null {
         return Ok(None);
     }
@@ -115,9 +129,9 @@ fn cell(array: &dyn Array, row: usize) -> Result<Option<String>, StatementError>
         DataType::LargeUtf8 => array.as_string::<i64>().value(row).to_owned(),
         DataType::Utf8View => array.as_string_view().value(row).to_owned(),
         DataType::Date32 => date(array.as_primitive::<Date32Type>().value(row))?,
-        DataType::Timestamp(unit, zone) => timestamp(array, row, *unit, zone.is_some())?,
+        DataType::Timestamp(unit, zone) => timestamp(array, row, *unit, zone.as_ref().map(|_| session))?,
         DataType::List(_) | DataType::LargeList(_) | DataType::Struct(_) | DataType::Map(..) => {
-            json(array, row)?.to_string()
+            json(array, row, session)?.to_string()
         }
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
             return Err(StatementError::unsupported("BINARY cells; cast them"));
@@ -129,25 +143,27 @@ fn cell(array: &dyn Array, row: usize) -> Result<Option<String>, StatementError>
 }
 
 /// A nested value as JSON; scalars inside keep their JSON type.
-fn json(array: &dyn Array, row: usize) -> Result<Value, StatementError> {
+fn json(array: &dyn Array, row: usize, session: SessionZone) -> Result<Value, StatementError> {
     if array.is_null(row) {
         return Ok(Value::Null);
     }
-    let items = |items: &dyn Array| (0..items.len()).map(|index| json(items, index)).collect::<Result<Vec<_>, _>>();
+    let items =
+        |items: &dyn Array| (0..items.len()).map(|index| json(items, index, session)).collect::<Result<Vec<_>, _>>();
     Ok(match array.data_type() {
         DataType::List(_) => Value::Array(items(array.as_list::<i32>().value(row).as_ref())?),
         DataType::LargeList(_) => Value::Array(items(array.as_list::<i64>().value(row).as_ref())?),
         DataType::Struct(fields) => {
             let columns = array.as_struct();
             let pairs = fields.iter().zip(columns.columns());
-            let pairs = pairs.map(|(field, column)| Ok((field.name().clone(), json(column.as_ref(), row)?)));
+            let pairs = pairs.map(|(field, column)| Ok((field.name().clone(), json(column.as_ref(), row, session)?)));
             Value::Object(pairs.collect::<Result<_, StatementError>>()?)
         }
         DataType::Map(..) => {
             let entries = array.as_map().value(row);
             let (keys, values) = (entries.column(0), entries.column(1));
-            let pairs = (0..entries.len())
-                .map(|index| Ok((cell(keys.as_ref(), index)?.unwrap_or_default(), json(values.as_ref(), index)?)));
+            let pairs = (0..entries.len()).map(|index| {
+                Ok((cell(keys.as_ref(), index, session)?.unwrap_or_default(), json(values.as_ref(), index, session)?))
+            });
             Value::Object(pairs.collect::<Result<_, StatementError>>()?)
         }
         DataType::Boolean => Value::Bool(array.as_boolean().value(row)),
@@ -157,10 +173,10 @@ fn json(array: &dyn Array, row: usize) -> Result<Value, StatementError> {
         | DataType::Int64
         | DataType::Float32
         | DataType::Float64 => {
-            let text = cell(array, row)?.unwrap_or_default();
+            let text = cell(array, row, session)?.unwrap_or_default();
             serde_json::from_str(&text).unwrap_or(Value::String(text))
         }
-        _ => cell(array, row)?.map_or(Value::Null, Value::String),
+        _ => cell(array, row, session)?.map_or(Value::Null, Value::String),
     })
 }
 
@@ -170,8 +186,13 @@ fn date(days: i32) -> Result<String, StatementError> {
     Ok(date.to_string())
 }
 
-/// ISO-8601 with milliseconds; the session's zone is UTC.
-fn timestamp(array: &dyn Array, row: usize, unit: TimeUnit, zoned: bool) -> Result<String, StatementError> {
+/// ISO-8601 with milliseconds; a moment has the offset of the session's zone, a time without a zone has none.
+fn timestamp(
+    array: &dyn Array,
+    row: usize,
+    unit: TimeUnit,
+    session: Option<SessionZone>,
+) -> Result<String, StatementError> {
     let moment = match unit {
         TimeUnit::Second => jiff::Timestamp::from_second(array.as_primitive::<TimestampSecondType>().value(row)),
         TimeUnit::Millisecond => {
@@ -185,8 +206,8 @@ fn timestamp(array: &dyn Array, row: usize, unit: TimeUnit, zoned: bool) -> Resu
         }
     };
     let moment = moment.map_err(|error| out_of_range(&error))?;
-    let form = if zoned { "%Y-%m-%dT%H:%M:%S%.3fZ" } else { "%Y-%m-%dT%H:%M:%S%.3f" };
-    Ok(moment.strftime(form).to_string())
+    let plain = || moment.strftime("%Y-%m-%dT%H:%M:%S%.3f").to_string();
+    Ok(session.map_or_else(plain, |zone| zone.cell(moment)))
 }
 
 fn out_of_range(error: &jiff::Error) -> StatementError {
@@ -212,7 +233,7 @@ mod tests {
             ("moment", Arc::new(moment)),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let result = result_set(&batch.schema(), &[batch]).unwrap();
+        let result = result_set(&batch.schema(), &[batch], SessionZone::UTC).unwrap();
         let types: Vec<&str> = result.columns.iter().map(|column| column.type_name.as_str()).collect();
         assert_eq!(types, ["BOOLEAN", "LONG", "DOUBLE", "STRING", "TIMESTAMP"]);
         let text = |cells: [Option<&str>; 5]| cells.map(|cell| cell.map(str::to_owned)).to_vec();

@@ -1,5 +1,6 @@
 //! `/control/…`: log and switches for the demo and for people, beside the API.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::Shared;
+use super::rights::Grant;
 use super::settings::{Script, ServicePrincipal};
 use super::wire::{error_response, json_response};
 
@@ -27,6 +29,10 @@ struct Switches {
     body_limit_bytes: Option<usize>,
     body_limit_status: Option<u16>,
     one_writer_per_table: Option<bool>,
+    checked_principals: Option<BTreeSet<String>>,
+    principal_tokens: Option<BTreeMap<String, String>>,
+    groups: Option<BTreeMap<String, Vec<String>>>,
+    sql_state_beside_error: Option<bool>,
     #[serde(default)]
     revoke_issued_tokens: bool,
 }
@@ -41,6 +47,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
         .route("/control/statements", get(log).delete(clear_log))
         .route("/control/scripts", post(add_script).delete(clear_scripts))
+        .route("/control/grants", get(grants).post(give).delete(take))
         .route("/control/switches", post(switch))
         .route("/control/query", post(query))
 }
@@ -93,10 +100,39 @@ async fn switch(State(shared): State<Arc<Shared>>, request: Request) -> Response
     if let Some(one_writer) = switches.one_writer_per_table {
         settings.one_writer_per_table = one_writer;
     }
+    settings.checked_principals = switches.checked_principals.unwrap_or_else(|| settings.checked_principals.clone());
+    settings.principal_tokens = switches.principal_tokens.unwrap_or_else(|| settings.principal_tokens.clone());
+    settings.groups = switches.groups.unwrap_or_else(|| settings.groups.clone());
+    settings.sql_state_beside_error = switches.sql_state_beside_error.unwrap_or(settings.sql_state_beside_error);
     if switches.revoke_issued_tokens {
         shared.issued.revoke_all();
     }
     done()
+}
+
+async fn grants(State(shared): State<Arc<Shared>>) -> Response {
+    let grants = shared.rights().grants();
+    json_response(StatusCode::OK, &json!({"grants": grants}))
+}
+
+async fn give(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    match read::<Grant>(request).await {
+        Ok(grant) => {
+            shared.rights().give(grant);
+            done()
+        }
+        Err(refusal) => *refusal,
+    }
+}
+
+async fn take(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    match read::<Grant>(request).await {
+        Ok(grant) => {
+            shared.rights().take(&grant);
+            done()
+        }
+        Err(refusal) => *refusal,
+    }
 }
 
 async fn query(State(shared): State<Arc<Shared>>, request: Request) -> Response {

@@ -24,6 +24,19 @@ impl StatementError {
         }
     }
 
+    /// Unity Catalog's other refusal, which has neither class nor SQLSTATE.
+    pub(super) fn denied(text: &str) -> Self {
+        Self { error_code: "BAD_REQUEST".to_owned(), message: format!("PERMISSION_DENIED: {text}"), sql_state: None }
+    }
+
+    /// A syntax error repeats the statement, with a mark below the place.
+    pub(super) fn quoting(mut self, statement: &str) -> Self {
+        if self.message.starts_with("[PARSE_SYNTAX_ERROR]") && !self.message.contains("== SQL ==") {
+            self.message = format!("\n{} (line 1, pos 0)\n\n== SQL ==\n{statement}\n^^^\n", self.message);
+        }
+        self
+    }
+
     /// Another writer committed first.
     pub(super) fn conflict() -> Self {
         Self::classed(

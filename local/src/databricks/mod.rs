@@ -2,22 +2,26 @@
 //!
 //! [`DatabricksEndpoint`] speaks Databricks' Statement Execution API and `/oidc/v1/token`; [`Engine`] runs the SQL on
 //! real Delta tables (`sail` is the child process, `session` the connection). `routes` and `wire` are the HTTP face,
-//! `access` the tokens, `statements` keeps states and `log` remembers them; `bind`, `failfast`, `qualify` and `rewrite`
+//! `access` the tokens, `rights` what a principal may do, `statements` keeps states and `log` remembers them; `bind`, `failfast`, `qualify` and `rewrite`
 //! bridge what Sail lacks, `counts`, `cells` and `error` make what it returns look like Databricks'; `stories` tells all
 //! of it over HTTP.
 
 mod access;
 mod bind;
 mod cells;
+mod collations;
 mod control;
 mod counts;
 mod engine;
 mod error;
 mod failfast;
+mod governance;
+mod keys;
 mod log;
 mod qualify;
 mod required;
 mod rewrite;
+mod rights;
 mod routes;
 mod sail;
 mod session;
@@ -28,6 +32,7 @@ mod statements;
 mod stories;
 mod tokens;
 mod wire;
+mod zone;
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,14 +49,18 @@ pub use counts::RowCounts;
 pub use engine::{Engine, EngineError};
 pub use error::StatementError;
 pub use log::{LoggedParameter, LoggedStatement};
+pub use rights::Grant;
 pub use sail::SailSettings;
 pub use settings::{Behaviour, EndpointSettings, Script, ServicePrincipal};
 pub use shape::StatementKind;
 pub use statements::StatementState;
+pub use zone::SessionZone;
 
 use access::IssuedTokens;
+use collations::Collations;
 use log::Statements;
 use rewrite::Namespace;
+use rights::Rights;
 
 /// Open statements and connections get this long to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
@@ -64,11 +73,17 @@ struct Shared {
     scripts: Mutex<Vec<Script>>,
     statements: Statements,
     issued: IssuedTokens,
+    rights: Mutex<Rights>,
+    collations: Collations,
 }
 
 impl Shared {
     fn settings(&self) -> MutexGuard<'_, EndpointSettings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rights(&self) -> MutexGuard<'_, Rights> {
+        self.rights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn scripts(&self) -> MutexGuard<'_, Vec<Script>> {
@@ -118,6 +133,8 @@ impl DatabricksEndpoint {
             scripts: Mutex::default(),
             statements: Statements::default(),
             issued: IssuedTokens::default(),
+            rights: Mutex::default(),
+            collations: Collations::default(),
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let service = axum::serve(listener, routes::router(Arc::clone(&shared)));
@@ -195,6 +212,22 @@ impl DatabricksEndpoint {
         self.configure(|settings| settings.tokens = tokens.iter().map(|token| (*token).to_owned()).collect());
     }
 
+    /// Gives a right to a principal; it counts for the checked ones.
+    pub fn grant(&self, principal: &str, privilege: &str, on: &str) {
+        self.shared.rights().give(grant(principal, privilege, on));
+    }
+
+    /// Takes a right from a principal.
+    pub fn revoke(&self, principal: &str, privilege: &str, on: &str) {
+        self.shared.rights().take(&grant(principal, privilege, on));
+    }
+
+    /// The rights given so far.
+    #[must_use]
+    pub fn grants(&self) -> Vec<Grant> {
+        self.shared.rights().grants()
+    }
+
     /// Makes every token issued to a principal invalid.
     pub fn revoke_issued_tokens(&self) {
         self.shared.issued.revoke_all();
@@ -207,6 +240,10 @@ impl DatabricksEndpoint {
     pub async fn query(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, StatementError> {
         self.shared.query(sql).await
     }
+}
+
+fn grant(principal: &str, privilege: &str, on: &str) -> Grant {
+    Grant { principal: principal.to_owned(), privilege: privilege.to_owned(), on: on.to_lowercase() }
 }
 
 impl Drop for DatabricksEndpoint {

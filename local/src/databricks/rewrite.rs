@@ -92,7 +92,7 @@ pub(super) fn plan(sql: &str, namespace: &Namespace, data_directory: &Path) -> R
         }
         ["DROP", "SCHEMA" | "DATABASE", ..] => drop_schema(sql, &found, namespace, data_directory),
         ["ALTER", "TABLE", ..] => alter_table(sql, &found, namespace),
-        ["CREATE", "SCHEMA" | "DATABASE", ..] => Ok(Plan::Run(without_managed_location(sql, &found))),
+        ["CREATE", "SCHEMA" | "DATABASE", ..] => Ok(Plan::Run(without_catalog_clauses(sql, &found))),
         _ => Ok(Plan::Run(sql.to_owned())),
     }
 }
@@ -128,7 +128,7 @@ fn create_table(
         let text = &sql[token.start..found[end - 1].end()];
         has_format |= token.is("USING");
         has_location |= token.is("LOCATION");
-        let dropped = token.is("CLUSTER") || token.is("TBLPROPERTIES") || token.is_symbol(";");
+        let dropped = ["CLUSTER", "TBLPROPERTIES", "DEFAULT"].iter().any(|word| token.is(word)) || token.is_symbol(";");
         if !dropped {
             clauses.push(' ');
             clauses.push_str(text);
@@ -148,8 +148,19 @@ fn create_table(
 
 /// The index after the clause that starts at `at`: `CLUSTER BY (…)`, `COMMENT '…'`, `TBLPROPERTIES (…)`, ….
 fn clause_end(found: &[Token<'_>], at: usize) -> usize {
-    let starters =
-        ["USING", "CLUSTER", "COMMENT", "TBLPROPERTIES", "LOCATION", "PARTITIONED", "OPTIONS", "AS", "SELECT", "WITH"];
+    let starters = [
+        "USING",
+        "CLUSTER",
+        "COMMENT",
+        "DEFAULT",
+        "TBLPROPERTIES",
+        "LOCATION",
+        "PARTITIONED",
+        "OPTIONS",
+        "AS",
+        "SELECT",
+        "WITH",
+    ];
     let mut index = at + 1;
     while let Some(token) = found.get(index) {
         if let Some(close) = closing(found, index) {
@@ -180,13 +191,18 @@ fn drop_schema(
     Ok(if cascade { Plan::RunAndDelete(sql.to_owned(), directory) } else { Plan::Run(sql.to_owned()) })
 }
 
-/// `MANAGED LOCATION '…'` is Unity Catalog's; the local files stay in the data directory.
-fn without_managed_location(sql: &str, found: &[Token<'_>]) -> String {
-    let at = found.windows(2).position(|pair| pair[0].is("MANAGED") && pair[1].is("LOCATION"));
-    match at.and_then(|at| Some((found.get(at)?.start, found.get(at + 2)?.end()))) {
-        Some((start, end)) => format!("{}{}", &sql[..start], &sql[end..]),
-        None => sql.to_owned(),
+/// `MANAGED LOCATION '…'` and `DEFAULT COLLATION …` are Unity Catalog's; the local files stay in the data directory.
+fn without_catalog_clauses(sql: &str, found: &[Token<'_>]) -> String {
+    let is_clause = |pair: &[Token<'_>]| {
+        pair[0].is("MANAGED") && pair[1].is("LOCATION") || pair[0].is("DEFAULT") && pair[1].is("COLLATION")
+    };
+    let mut text = sql.to_owned();
+    for (at, pair) in found.windows(2).enumerate().collect::<Vec<_>>().into_iter().rev() {
+        if let Some(value) = found.get(at + 2).filter(|_| is_clause(pair)) {
+            text.replace_range(pair[0].start..value.end(), "");
+        }
     }
+    text
 }
 
 fn alter_table(sql: &str, found: &[Token<'_>], namespace: &Namespace) -> Result<Plan, StatementError> {

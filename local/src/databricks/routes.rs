@@ -16,7 +16,9 @@ use super::access::{check_bearer, token_response};
 use super::bind::Parameter;
 use super::control;
 use super::error::StatementError;
+use super::governance;
 use super::rewrite::Namespace;
+use super::rights::Asker;
 use super::settings::EndpointSettings;
 use super::statements::{Statement, Submission};
 use super::wire::{SubmitRequest, chunk, error_response, json_response, statement_body, text_response};
@@ -57,7 +59,7 @@ async fn submit(State(shared): State<Arc<Shared>>, request: Request) -> Response
 
 async fn submitted(shared: &Arc<Shared>, request: Request) -> Result<Response, Refusal> {
     let settings = shared.settings().clone();
-    check_bearer(request.headers(), &settings, &shared.issued)?;
+    let principal = check_bearer(request.headers(), &settings, &shared.issued)?;
     let body = read_body(request, &settings).await?;
     let sent: SubmitRequest = serde_json::from_slice(&body).map_err(|error| {
         refusal(StatusCode::BAD_REQUEST, "MALFORMED_REQUEST", &format!("Could not parse request object: {error}"))
@@ -70,12 +72,20 @@ async fn submitted(shared: &Arc<Shared>, request: Request) -> Result<Response, R
         let text = format!("Catalog '{catalog}' was not found.");
         super::Behaviour::Failed(StatementError::classed("NO_SUCH_CATALOG_EXCEPTION", &text, "42704"))
     });
+    let asker = Asker::of(&principal, &settings);
+    if !shared.rights().may_use_warehouse(&asker) {
+        let message = format!("You do not have permission to use the SQL warehouse {}.", settings.warehouse_id);
+        return Err(refusal(StatusCode::FORBIDDEN, "PERMISSION_DENIED", &message));
+    }
+    let namespace = Namespace::of(&catalog, sent.schema.as_deref());
     let mut behaviours = shared.take_behaviours(&sent.statement);
     behaviours.extend(unknown_catalog);
+    let collation = governance::apply(shared, &asker, &sent.statement, &namespace, &mut behaviours).await;
     let statement = shared.statements.add(Submission {
         text: sent.statement,
         parameters: sent.parameters.into_iter().map(Parameter::from).collect(),
-        namespace: Namespace::of(&catalog, sent.schema.as_deref()),
+        namespace,
+        collation,
         row_limit: sent.row_limit,
         one_writer: settings.one_writer_per_table,
         behaviours,
@@ -91,13 +101,13 @@ async fn first_answer(shared: &Shared, statement: &Arc<Statement>, wait: Duratio
         statement.start(&shared.engine);
     }
     if statement.is_forgotten() || (held && !cancels) || wait.is_zero() {
-        return json_response(StatusCode::OK, &statement_body(&pending));
+        return json_response(StatusCode::OK, &statement_body(&pending, shared.settings().sql_state_beside_error));
     }
     if !statement.wait(if held { Duration::ZERO } else { wait }).await && cancels {
         statement.cancel();
         statement.wait(CANCEL_PATIENCE).await;
     }
-    json_response(StatusCode::OK, &statement_body(&statement.snapshot()))
+    json_response(StatusCode::OK, &statement_body(&statement.snapshot(), shared.settings().sql_state_beside_error))
 }
 
 /// Reads the whole body, also one that is too large, so that the client gets to read the answer.
@@ -157,7 +167,7 @@ async fn poll(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers
         |statement| {
             let before = statement.snapshot();
             statement.poll(&shared.engine);
-            json_response(StatusCode::OK, &statement_body(&before))
+            json_response(StatusCode::OK, &statement_body(&before, shared.settings().sql_state_beside_error))
         },
     )
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::engine::EngineError;
 use super::rewrite::TableName;
+use super::zone::SessionZone;
 
 /// Sail listens within a tenth of a second; a loaded machine gets more.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -41,10 +42,12 @@ pub struct SailSettings {
     pub catalogs: Vec<String>,
     /// Bound of the memory that queries may take.
     pub memory_limit_bytes: u64,
+    /// The session's time zone.
+    pub time_zone: SessionZone,
 }
 
 impl SailSettings {
-    /// One catalog `main`, 2 GiB.
+    /// One catalog `main`, 2 GiB, UTC.
     #[must_use]
     pub fn new(program: &Path, data_directory: &Path) -> Self {
         Self {
@@ -52,6 +55,7 @@ impl SailSettings {
             data_directory: data_directory.to_owned(),
             catalogs: vec!["main".to_owned()],
             memory_limit_bytes: 2 << 30,
+            time_zone: SessionZone::UTC,
         }
     }
 

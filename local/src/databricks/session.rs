@@ -62,7 +62,8 @@ impl Session {
     }
 
     /// Sets the session's configuration.
-    pub(super) async fn configure(&self, pairs: &'static [(&'static str, &'static str)]) -> Result<(), StatementError> {
+    pub(super) async fn configure(&self, pairs: &[(&'static str, &'static str)]) -> Result<(), StatementError> {
+        let pairs = pairs.to_vec();
         let work = |session: SparkSession| async move {
             session.run(move |spark| pairs.iter().try_for_each(|(name, value)| spark.conf().set(name, value))).await
         };

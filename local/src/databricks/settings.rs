@@ -1,5 +1,6 @@
 //! What an endpoint is told at its start, and behaviours that tests script.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,14 @@ pub struct EndpointSettings {
     /// Statements that write one table wait for each other, so that writers of different rows don't conflict, as
     /// with row-level concurrency; otherwise the engine's conflicts come through.
     pub one_writer_per_table: bool,
+    /// Names whose rights are checked, as service principals' application ids or as in `principal_tokens`.
+    pub checked_principals: BTreeSet<String>,
+    /// Further accepted bearer tokens, and whose they are.
+    pub principal_tokens: BTreeMap<String, String>,
+    /// Groups and their members.
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// Whether FAILED answers carry `sql_state` beside the error. Recordings of 2024 have it in the message alone.
+    pub sql_state_beside_error: bool,
 }
 
 impl Default for EndpointSettings {
@@ -40,6 +49,10 @@ impl Default for EndpointSettings {
             body_limit_bytes: BODY_LIMIT_BYTES,
             body_limit_status: 413,
             one_writer_per_table: true,
+            checked_principals: BTreeSet::new(),
+            principal_tokens: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            sql_state_beside_error: true,
         }
     }
 }
@@ -133,6 +146,9 @@ pub enum Behaviour {
     Closed,
     /// FAILED without having run.
     Failed(StatementError),
+    /// SUCCEEDED without rows: the endpoint itself has done what the statement asks for.
+    #[serde(skip)]
+    Done,
     /// FAILED with a write conflict (SQLSTATE 2D521) without having run.
     Conflict,
     /// SUCCEEDED although nothing ran; counts claim the parameter `row_count` as inserted.

@@ -57,6 +57,8 @@ pub(super) struct Submission {
     pub(super) row_limit: Option<usize>,
     pub(super) one_writer: bool,
     pub(super) behaviours: Vec<Behaviour>,
+    /// The collation of the table whose whole rows are selected.
+    pub(super) collation: Option<String>,
 }
 
 /// One statement.
@@ -230,12 +232,13 @@ impl Statement {
             match behaviour {
                 Behaviour::Failed(error) => return Err(error.clone()),
                 Behaviour::Conflict => return Err(StatementError::conflict()),
+                Behaviour::Done => return Ok(ResultSet::default()),
                 Behaviour::NotApplied => return Ok(claimed_counts(submission).result_set(self.kind)),
                 Behaviour::Forgotten { applied: false } => return Ok(ResultSet::default()),
                 _ => {}
             }
         }
-        let result = engine
+        let mut result = engine
             .run(Work {
                 sql: &submission.text,
                 parameters: &submission.parameters,
@@ -245,6 +248,9 @@ impl Statement {
                 canceled,
             })
             .await?;
+        if let Some(collation) = &submission.collation {
+            result.collate(collation);
+        }
         let counts = self.behaviours.iter().find_map(|behaviour| match behaviour {
             Behaviour::Counts(counts) => Some(*counts),
             _ => None,
@@ -264,7 +270,7 @@ impl Statement {
             }
             Err(_) if *self.canceled.borrow() => progress.state = StatementState::Canceled,
             Err(error) => {
-                progress.error = Some(error);
+                progress.error = Some(error.quoting(&self.text));
                 progress.state = StatementState::Failed;
             }
         }

@@ -64,11 +64,11 @@ pub(super) fn error_response(status: StatusCode, error_code: &str, message: &str
 }
 
 /// What the API says about a statement.
-pub(super) fn statement_body(snapshot: &Snapshot) -> Value {
+pub(super) fn statement_body(snapshot: &Snapshot, sql_state_beside_error: bool) -> Value {
     let mut status = json!({"state": snapshot.state});
     if let Some(error) = &snapshot.error {
         status["error"] = json!({"error_code": error.error_code, "message": error.message});
-        if let Some(state) = &error.sql_state {
+        if let Some(state) = error.sql_state.as_ref().filter(|_| sql_state_beside_error) {
             status["sql_state"] = json!(state);
         }
     }
@@ -142,19 +142,22 @@ mod tests {
               {"name":"num_inserted_rows","type_text":"BIGINT","type_name":"LONG","position":1}]},
               "total_chunk_count":1,"chunks":[{"chunk_index":0,"row_offset":0,"row_count":1}],"total_row_count":1,"truncated":false},
             "result":{"chunk_index":0,"row_offset":0,"row_count":1,"data_array":[["1","1"]]}});
-        assert_eq!(statement_body(&snapshot(StatementState::Succeeded, Some(result), None)), recorded);
+        assert_eq!(statement_body(&snapshot(StatementState::Succeeded, Some(result), None), true), recorded);
     }
 
     #[test]
     fn pending_failed_and_empty_answers_are_shaped_as_recorded() {
-        let pending = statement_body(&snapshot(StatementState::Pending, None, None));
+        let pending = statement_body(&snapshot(StatementState::Pending, None, None), true);
         assert_eq!(pending, json!({"statement_id":"01f0","status":{"state":"PENDING"}}));
         let error = StatementError::classed("PARSE_SYNTAX_ERROR", "x.", "42601");
-        let failed = statement_body(&snapshot(StatementState::Failed, None, Some(error)));
+        let failed = statement_body(&snapshot(StatementState::Failed, None, Some(error)), true);
         let status = json!({"state":"FAILED","sql_state":"42601",
             "error":{"error_code":"BAD_REQUEST","message":"[PARSE_SYNTAX_ERROR] x. SQLSTATE: 42601"}});
         assert_eq!(failed, json!({"statement_id":"01f0","status":status}));
-        let empty = statement_body(&snapshot(StatementState::Succeeded, Some(ResultSet::default()), None));
+        let error = StatementError::classed("PARSE_SYNTAX_ERROR", "x.", "42601");
+        let older = statement_body(&snapshot(StatementState::Failed, None, Some(error)), false);
+        assert!(older["status"].get("sql_state").is_none());
+        let empty = statement_body(&snapshot(StatementState::Succeeded, Some(ResultSet::default()), None), true);
         assert_eq!((&empty["result"], &empty["manifest"]["total_chunk_count"]), (&json!({}), &json!(0)));
     }
 }

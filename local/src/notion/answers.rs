@@ -94,6 +94,11 @@ pub enum CannedAnswer {
     BadGateway,
     /// 502 with Cloudflare's HTML.
     BadGatewayHtml,
+    /// An answer of the edge in front, which Notion never saw: HTML with `cf-ray`, without a code or a request id.
+    Edge {
+        /// The status: 520 to 530, 403, 404 or 429.
+        status: u16,
+    },
     /// 504.
     GatewayTimeout,
     /// 409.
@@ -183,17 +188,10 @@ impl Workspace {
     fn outgoing(&self, answer: CannedAnswer, request_id: Uuid) -> Outgoing {
         let error = match answer {
             CannedAnswer::Raw { status, content_type, headers, body } => {
-                return Outgoing { status, content_type, headers, body, request_id };
+                return Outgoing { status, content_type, headers, body, request_id, is_of_the_edge: false };
             }
-            CannedAnswer::BadGatewayHtml => {
-                return Outgoing {
-                    status: 502,
-                    content_type: "text/html; charset=UTF-8".to_owned(),
-                    headers: Vec::new(),
-                    body: BAD_GATEWAY_PAGE.to_owned(),
-                    request_id,
-                };
-            }
+            CannedAnswer::BadGatewayHtml => return edge_page(502, request_id),
+            CannedAnswer::Edge { status } => return edge_page(status, request_id),
             CannedAnswer::NotFound => {
                 let name = &self.settings().integration_name;
                 ApiError::not_found("page", Uuid::nil(), name, self.bot_id())
@@ -207,6 +205,33 @@ impl Workspace {
             other => plain_error(other),
         };
         Outgoing::error(&error, request_id)
+    }
+}
+
+/// What Cloudflare writes when it answers by itself.
+fn edge_page(status: u16, request_id: Uuid) -> Outgoing {
+    let title = match status {
+        403 => "Attention Required! | Cloudflare".to_owned(),
+        404 => "Not Found".to_owned(),
+        429 => "Access denied | api.notion.com used Cloudflare to restrict access".to_owned(),
+        502 => "api.notion.com | 502: Bad gateway".to_owned(),
+        520 => "api.notion.com | 520: Web server is returning an unknown error".to_owned(),
+        521 => "api.notion.com | 521: Web server is down".to_owned(),
+        522 => "api.notion.com | 522: Connection timed out".to_owned(),
+        524 => "api.notion.com | 524: A timeout occurred".to_owned(),
+        other => format!("api.notion.com | {other}"),
+    };
+    let body = format!(
+        "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head><title>{title}</title></head>\n<body><h1>{title}</h1>\
+         <p>Error code {status}</p></body>\n</html>\n"
+    );
+    Outgoing {
+        status,
+        content_type: "text/html; charset=UTF-8".to_owned(),
+        headers: Vec::new(),
+        body,
+        request_id,
+        is_of_the_edge: true,
     }
 }
 
@@ -280,10 +305,6 @@ fn query_unavailable() -> ApiError {
             .finish(),
     )
 }
-
-const BAD_GATEWAY_PAGE: &str = "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head><title>api.notion.com | 502: Bad gateway\
-</title></head>\n<body><h1>Bad gateway <span>Error code 502</span></h1><p>The web server reported a bad gateway error.\
-</p></body>\n</html>\n";
 
 #[cfg(test)]
 mod tests {

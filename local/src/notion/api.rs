@@ -15,6 +15,7 @@ use super::render::{ApiVersion, Painter};
 
 use super::pages::{item, page, patch_page, selection};
 use super::query;
+use super::world::row::Kind;
 use super::world::{DataSource, Database, SignedUrls, Workspace};
 
 /// A request, free of HTTP's types.
@@ -36,11 +37,20 @@ pub(super) struct Outgoing {
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: String,
     pub(super) request_id: Uuid,
+    /// The edge in front answered: Notion's own request id is missing.
+    pub(super) is_of_the_edge: bool,
 }
 
 impl Outgoing {
     fn json(body: String, request_id: Uuid) -> Self {
-        Self { status: 200, content_type: JSON.to_owned(), headers: Vec::new(), body, request_id }
+        Self {
+            status: 200,
+            content_type: JSON.to_owned(),
+            headers: Vec::new(),
+            body,
+            request_id,
+            is_of_the_edge: false,
+        }
     }
 
     pub(super) fn error(error: &ApiError, request_id: Uuid) -> Self {
@@ -51,6 +61,7 @@ impl Outgoing {
             headers: retry_after.into_iter().collect(),
             body: error.body(request_id),
             request_id,
+            is_of_the_edge: false,
         }
     }
 }
@@ -102,6 +113,7 @@ impl From<String> for Truth {
 /// The endpoints.
 enum Endpoint<'a> {
     Me,
+    User(&'a str),
     Database(&'a str),
     DatabaseQuery(&'a str),
     DataSource(&'a str),
@@ -115,6 +127,7 @@ fn endpoint<'a>(method: &str, path: &'a str) -> Option<Endpoint<'a>> {
     let parts: Vec<&str> = path.strip_prefix("/v1/")?.split('/').collect();
     match (method, parts.as_slice()) {
         ("GET", ["users", "me"]) => Some(Endpoint::Me),
+        ("GET", ["users", id]) => Some(Endpoint::User(id)),
         ("GET", ["databases", id]) => Some(Endpoint::Database(id)),
         ("POST", ["databases", id, "query"]) => Some(Endpoint::DatabaseQuery(id)),
         ("GET", ["data_sources", id]) => Some(Endpoint::DataSource(id)),
@@ -143,6 +156,7 @@ fn true_answer(world: &mut Workspace, request: &Incoming) -> Result<Truth, ApiEr
         Endpoint::DataSource(_) | Endpoint::Query(_) if version == ApiVersion::Tables => Err(ApiError::invalid_url()),
         Endpoint::DatabaseQuery(_) if version != ApiVersion::Tables => Err(ApiError::invalid_url()),
         Endpoint::Me => Ok(me(world).into()),
+        Endpoint::User(id) => user(world, path_id("user_id", id)?).map(Truth::from),
         Endpoint::Database(id) => database(world, id, version).map(Truth::from),
         Endpoint::DatabaseQuery(id) => {
             let source = only_source(world, seen_database(world, path_id("database_id", id)?)?)?.id;
@@ -199,7 +213,14 @@ fn me(world: &Workspace) -> String {
         .finish()
 }
 
+fn user(world: &Workspace, id: Uuid) -> Result<String, ApiError> {
+    world.known_user_text(id).ok_or_else(|| ApiError::no_user(id, world.bot_id()))
+}
+
 fn seen_database(world: &Workspace, id: Uuid) -> Result<&Database, ApiError> {
+    if world.row_by_id(id).is_some_and(|row| row.kind == Kind::Page && !row.is_database && world.sees_row(row)) {
+        return Err(ApiError::page_not_database(id));
+    }
     let found = world.databases.get(&id).filter(|database| database.shared);
     found.ok_or_else(|| not_found(world, "database", id))
 }

@@ -107,6 +107,29 @@ impl ApiError {
         .with_data(ObjectText::new().text("integration_id", &integration_id.to_string()).finish())
     }
 
+    /// A page's id where a database's is asked for.
+    pub(super) fn page_not_database(id: Uuid) -> Self {
+        Self::validation(format!("Provided ID {id} is a page, not a database. Use the retrieve page API instead."))
+    }
+
+    /// A database's id where a page's is asked for.
+    pub(super) fn database_not_page(id: Uuid) -> Self {
+        Self::validation(format!("Provided ID {id} is a database, not a page. Use the retrieve database API instead."))
+    }
+
+    /// A user that the workspace does not have.
+    pub(super) fn no_user(id: Uuid, integration_id: Uuid) -> Self {
+        Self::new(
+            404,
+            "object_not_found",
+            format!(
+                "Could not find user with ID: {id}. Make sure your integration has capabilities to read user information. \
+                 With those capabilities, only members and guests in the integration's workspace are visible."
+            ),
+        )
+        .with_data(ObjectText::new().text("integration_id", &integration_id.to_string()).finish())
+    }
+
     pub(super) fn cursor_rejected(cursor: &str) -> Self {
         Self::validation(format!("The start_cursor provided is invalid: {cursor}"))
     }

@@ -8,10 +8,13 @@ use super::json::{ObjectText, list, percent_encoded};
 use super::raw;
 use super::render::{Painter, empty_value, person_text, relation_text, span_text};
 use super::schema::Schema;
+use super::settings::ItemLists;
 use super::value::Value;
 use super::world::row::{Properties, Row, RowState};
 
 const LARGEST_PAGE: usize = 100;
+/// The value of an item that belongs to a property nobody asked for.
+const OTHER_ITEM: &str = r#"{"type":"text","text":{"content":"other","link":null},"annotations":{"bold":false,"italic":false,"strikethrough":false,"underline":false,"code":false,"color":"default"},"plain_text":"other","href":null}"#;
 
 /// What the query string asks for.
 #[derive(Debug, Default)]
@@ -57,13 +60,18 @@ pub(super) fn property_item(painter: &Painter<'_>, row: &Row, id: &str, page: &I
             .find(|offset| cursor_at(*offset) == *cursor)
             .ok_or_else(|| ApiError::cursor_rejected(cursor))?,
     };
-    let end = start.saturating_add(size).min(items.len());
+    let lists = painter.world.settings().item_lists;
+    let end = if lists == ItemLists::Empty { items.len() } else { start.saturating_add(size).min(items.len()) };
     let next_cursor = (end < items.len()).then(|| cursor_at(end));
-    let results = items[start..end].iter().map(|(type_name, json)| {
+    let results = items[start..end].iter().filter(|_| lists != ItemLists::Empty).map(|(type_name, json)| {
+        let (type_name, id, json) = match lists {
+            ItemLists::OfAnotherProperty => ("rich_text", "%3FzZ%3D", OTHER_ITEM),
+            _ => (type_name.as_str(), held.encoded_id.as_str(), json.as_str()),
+        };
         ObjectText::new()
             .text("object", "property_item")
             .text("type", type_name)
-            .text("id", &held.encoded_id)
+            .text("id", id)
             .raw(type_name, json)
             .finish()
     });

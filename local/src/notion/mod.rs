@@ -37,7 +37,9 @@ pub use answers::{CannedAnswer, ScriptedAnswer};
 pub use log::LoggedRequest;
 pub use server::NotionEmulator;
 pub use settings::{
-    DEFAULT_TOKEN, FilterTime, GoneRowCursor, IndexLag, MentionCount, RequestLimit, Settings, TieOrder,
+    DEFAULT_TOKEN, FilterTime, GoneRowCursor, IndexLag, ItemLists, MentionCount, RequestLimit, Settings, TieOrder,
 };
 pub use value::{DateRange, File, Person, Span, Value};
-pub use world::{CutProperty, Destination, ExpectedRow, Icon, NewRow, RowEdit, SignedUrls, Workspace, WorkspaceError};
+pub use world::{
+    CutProperty, Destination, ExpectedRow, Icon, NewRow, ParentShown, RowEdit, SignedUrls, Workspace, WorkspaceError,
+};

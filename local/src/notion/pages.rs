@@ -10,7 +10,16 @@ use super::patch;
 use super::render::ApiVersion;
 use super::schema::Schema;
 use super::world::Workspace;
-use super::world::row::RowState;
+use super::world::row::{Row, RowState};
+
+/// The row under this id, unless it can't be seen or is no page.
+fn seen_row(world: &Workspace, id: Uuid) -> Result<&Row, ApiError> {
+    if world.databases.get(&id).is_some_and(|database| database.shared) {
+        return Err(ApiError::database_not_page(id));
+    }
+    let row = world.row_by_id(id).filter(|row| world.sees_row(row)).ok_or_else(|| not_found(world, "page", id))?;
+    if row.is_database { Err(ApiError::database_not_page(id)) } else { Ok(row) }
+}
 
 pub(super) fn page(
     world: &mut Workspace,
@@ -19,7 +28,7 @@ pub(super) fn page(
     version: ApiVersion,
 ) -> Result<String, ApiError> {
     let signature = world.ids.next_number();
-    let row = world.row_by_id(id).filter(|row| world.sees_row(row)).ok_or_else(|| not_found(world, "page", id))?;
+    let row = seen_row(world, id)?;
     let state = row.current().clone();
     let text = painter(world, version, signature, selection).row(row, &state);
     if selection.is_none()
@@ -40,7 +49,7 @@ pub(super) fn patch_page(
 ) -> Result<String, ApiError> {
     let body = std::str::from_utf8(body).map_err(|_| ApiError::invalid_json())?;
     let body = if body.trim().is_empty() { "{}" } else { body };
-    let row = world.row_by_id(id).filter(|row| world.sees_row(row)).ok_or_else(|| not_found(world, "page", id))?;
+    let row = seen_row(world, id)?;
     let mut state = RowState::clone(row.current());
     let outside = Schema::new();
     let schema = world.schema_of(&state).unwrap_or(&outside);
@@ -76,7 +85,7 @@ pub(super) fn item(
         }
     }
     let signature = world.ids.next_number();
-    let row = world.row_by_id(id).filter(|row| world.sees_row(row)).ok_or_else(|| not_found(world, "page", id))?;
+    let row = seen_row(world, id)?;
     items::property_item(&painter(world, version, signature, None), row, &percent_decoded(property, false), &wanted)
 }
 

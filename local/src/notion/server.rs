@@ -146,7 +146,9 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 fn notion_response(outgoing: Outgoing, with_gzip: bool) -> Response<Body> {
     let ray = format!("{:016x}-FRA", outgoing.request_id.as_u128() >> 64);
     let mut headers = outgoing.headers;
-    headers.push(("x-notion-request-id".to_owned(), outgoing.request_id.to_string()));
+    if !outgoing.is_of_the_edge {
+        headers.push(("x-notion-request-id".to_owned(), outgoing.request_id.to_string()));
+    }
     headers.push(("cf-ray".to_owned(), ray));
     headers.push((SERVER.to_string(), "cloudflare".to_owned()));
     let mut body = outgoing.body.into_bytes();

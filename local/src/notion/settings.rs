@@ -26,7 +26,7 @@ pub struct Settings {
     pub page_rows_at_most: Option<usize>,
     /// When queries see an edit; `GET` sees it at once.
     pub index_lag: IndexLag,
-    /// Which value of a row's times the timestamp filters compare.
+    /// How exactly the timestamp filters compare a row's times.
     pub filter_time: FilterTime,
     /// The order of rows that the sorts call equal (rows of one minute).
     pub tie_order: TieOrder,
@@ -40,6 +40,12 @@ pub struct Settings {
     pub cursor_of_a_gone_row: GoneRowCursor,
     /// Whether a cursor is refused when `page_size` changed under it (the filter and sorts must never change).
     pub cursor_bound_to_page_size: bool,
+    /// The page with this number of each walk holds no row, though more follow.
+    pub empty_page: Option<u32>,
+    /// Whether the last page of a walk names a cursor beside `has_more: false`.
+    pub cursor_beside_the_end: bool,
+    /// What the property endpoint answers for a property that it answers as a list.
+    pub item_lists: ItemLists,
     /// Seconds a cursor lives; unlimited when not set (Notion's bound is not documented).
     pub cursor_lifetime_seconds: Option<u64>,
     /// The request limit; off when not set.
@@ -69,13 +75,16 @@ impl Default for Settings {
             incomplete_at_exactly_the_cap: false,
             page_rows_at_most: None,
             index_lag: IndexLag::None,
-            filter_time: FilterTime::Hidden,
+            filter_time: FilterTime::Shown,
             tie_order: TieOrder::Hidden,
             disorder_younger_than_seconds: None,
             reject_next_cursors: 0,
             reject_cursors_after_page: None,
             cursor_of_a_gone_row: GoneRowCursor::Rejected,
             cursor_bound_to_page_size: true,
+            empty_page: None,
+            cursor_beside_the_end: false,
+            item_lists: ItemLists::Whole,
             cursor_lifetime_seconds: None,
             request_limit: None,
             signed_urls_change: true,
@@ -100,13 +109,13 @@ pub enum IndexLag {
     UntilTold,
 }
 
-/// Which value of a row's times the timestamp filters compare (Notion doesn't say).
+/// How exactly the timestamp filters compare a row's times. Recorded answers compare whole minutes on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FilterTime {
-    /// The hidden milliseconds.
+    /// By the hidden milliseconds.
     Hidden,
-    /// The whole minute that is shown.
+    /// By the whole minute that is shown; seconds of the bound count for nothing.
     Shown,
 }
 
@@ -143,6 +152,18 @@ pub enum MentionCount {
     Distinct,
     /// Each mention counts.
     Each,
+}
+
+/// What the property endpoint answers for a property that it answers as a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemLists {
+    /// Its items.
+    Whole,
+    /// No item, and no more to come.
+    Empty,
+    /// As many items of another property.
+    OfAnotherProperty,
 }
 
 /// The request limit of one token: a fixed window.

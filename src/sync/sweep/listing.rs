@@ -15,7 +15,7 @@ use crate::sync::batch::STATEMENT_OVERHEAD_BYTES;
 use crate::sync::seen_rows::SeenRows;
 use crate::sync::walk::Walker;
 use crate::sync::{Engine, Stop};
-use crate::warehouse::{CreatedWindow, Difference, IdRange, ListedRow, Tables, compare_listing, read_comparison};
+use crate::warehouse::{Comparison, CreatedWindow, IdRange, ListedRow, Tables, compare_listing, read_comparison};
 use crate::watermark::Stretch;
 
 /// The size of one listed row in the body: four names, two ids, a flag, a time, quotes escaped.
@@ -104,13 +104,12 @@ impl Window {
 }
 
 /// Lets the warehouse compare, in ranges of ids when the listing is too long for one body. Returns the differences within
-/// the window, and the number of live rows of the whole database.
-pub(super) async fn compare(engine: &Engine<'_>, listing: &Listing) -> Result<(Vec<Difference>, u64), Stop> {
+/// the window, and the numbers of live and of duplicate rows of the whole database.
+pub(super) async fn compare(engine: &Engine<'_>, listing: &Listing) -> Result<Comparison, Stop> {
     let tables = Tables::of(engine.databricks.config());
     let body_bytes = engine.config.merge_batch_bytes.min(MAX_BODY_BYTES);
     let rows_per_range = (body_bytes.saturating_sub(STATEMENT_OVERHEAD_BYTES) / LISTED_ROW_BYTES).max(1);
-    let mut differences = Vec::new();
-    let mut live_rows = 0;
+    let mut whole = Comparison::default();
     let mut pending = ranges(&listing.rows, rows_per_range);
     pending.reverse();
     while let Some((range, rows)) = pending.pop() {
@@ -118,15 +117,16 @@ pub(super) async fn compare(engine: &Engine<'_>, listing: &Listing) -> Result<(V
             compare_listing(&tables, engine.database.id, listing.window, &range, rows, engine.run.future_from())?;
         match engine.databricks.execute(&statement, engine.run).await {
             Ok(answer) => {
-                let (found, live) = read_comparison(&answer)?;
-                differences.extend(found);
-                live_rows = live;
+                let part = read_comparison(&answer)?;
+                whole.differences.extend(part.differences);
+                whole.live_rows = part.live_rows;
+                whole.duplicate_rows = part.duplicate_rows;
             }
             Err(error) if error.is_too_large() && rows.len() > 1 => pending.extend(halves(range, rows)),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok((differences, live_rows))
+    Ok(whole)
 }
 
 /// Halves a range whose rows were too many for one body; the first half is taken first.

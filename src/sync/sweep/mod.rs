@@ -24,7 +24,7 @@ use crate::ids::DataSourceId;
 use crate::notion::DataSourceRef;
 use crate::run::clock::Minute;
 use crate::run::report::Report;
-use crate::warehouse::{Difference, Removal};
+use crate::warehouse::{Comparison, Difference, Removal, Tables, duplicate_keys};
 use crate::watermark::{SweepProgress, Watermark};
 
 /// A sweep in progress.
@@ -42,6 +42,8 @@ struct Sweep<'a> {
     /// Rows created before this minute are compared and classified.
     compared_before: Option<Minute>,
     removals: Vec<(Removal, Option<DataSourceId>)>,
+    /// The number of rows in the table beyond one for each key.
+    duplicate_rows: u64,
 }
 
 /// The end of the comparison and classification.
@@ -93,6 +95,7 @@ async fn sweep_sources(
         continues,
         compared_before: continues.map(|progress| progress.created_before),
         removals: Vec::new(),
+        duplicate_rows: 0,
     };
     let classified = sweep.classify_windows().await;
     let merged = sweep.merger.wait_in_flight().await;
@@ -113,7 +116,12 @@ async fn sweep_sources(
     };
     merged?;
     sweep.mark(report).await?;
+    let duplicate_rows = sweep.duplicate_rows;
     sweep.finish(out_of_time.is_none(), report).await?;
+    if duplicate_rows > 0 {
+        let tables = Tables::of(engine.databricks.config());
+        return Err(duplicate_keys(&tables, engine.database.id, duplicate_rows).into());
+    }
     out_of_time.map_or(Ok(()), |out_of_time| Err(out_of_time.into()))
 }
 
@@ -130,15 +138,16 @@ impl Sweep<'_> {
         loop {
             let listed = async {
                 let listing = listing::list(self.engine, self.sources, &self.seen, self.compared_before).await?;
-                let (differences, live_rows) = listing::compare(self.engine, &listing).await?;
-                Ok::<_, Stop>((listing.window, differences, live_rows))
+                let compared = listing::compare(self.engine, &listing).await?;
+                Ok::<_, Stop>((listing.window, compared))
             };
-            let (window, differences, live_rows) = match Box::pin(listed).await {
+            let (window, Comparison { differences, live_rows, duplicate_rows }) = match Box::pin(listed).await {
                 Ok(listed) => listed,
                 Err(Stop::OutOfTime(out_of_time)) => return Ok(Classified::Part(out_of_time)),
                 Err(Stop::Failed(failure)) => return Err(failure),
             };
-            info!(differences = differences.len(), live_rows, ?window, "the listing was compared");
+            self.duplicate_rows = duplicate_rows;
+            info!(differences = differences.len(), live_rows, duplicate_rows, ?window, "the listing was compared");
             self.forget(&differences).await;
             match self.classify_all(&differences, self.guard(live_rows)).await? {
                 Classified::All => {}

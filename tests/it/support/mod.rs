@@ -6,5 +6,5 @@ mod stack;
 mod table;
 mod world;
 
-pub(crate) use stack::{run_test, run_test_within};
+pub(crate) use stack::{catalog, run_test, run_test_within};
 pub(crate) use world::{World, WorldBuilder, at, failed};

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use notion_sync_local::aws::{AwsEmulator, AwsSettings};
-use notion_sync_local::databricks::Engine;
+use notion_sync_local::databricks::{Engine, SailSettings, SessionZone};
 use notion_sync_local::tools::Tools;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
@@ -59,6 +59,22 @@ pub(crate) async fn engine() -> Engine {
         }
     };
     ENGINE.get_or_init(start).await.clone()
+}
+
+/// A Sail of its own whose sessions have another time zone.
+pub(crate) async fn engine_in(zone: SessionZone, number: u32) -> Engine {
+    let sail = Tools::of_this_repository().sail();
+    let settings = SailSettings::new(&sail, &folder().join(format!("warehouse-{number}")));
+    Engine::start_sail_with(SailSettings { time_zone: zone, ..settings })
+        .await
+        .expect("Sail starts; run `make setup` first")
+}
+
+/// The catalog of the tests: `main`, or whatever `NOTION_SYNC_TEST_CATALOG` names where the engine has no such catalog.
+pub(crate) fn catalog() -> String {
+    #[expect(clippy::disallowed_methods, reason = "tests choose their engine by the environment")]
+    let named = std::env::var("NOTION_SYNC_TEST_CATALOG").ok();
+    named.unwrap_or_else(|| "main".to_owned())
 }
 
 /// DynamoDB and Secrets Manager.

@@ -27,7 +27,7 @@ pub(crate) async fn read(
     let query = format!(
         "SELECT page_id, data_source_id, payload, hydrated_properties, unix_millis(last_edited_time), is_archived, \
          in_trash, removal_reason, removed_at IS NOT NULL, sync_run_id \
-         FROM `main`.`{schema}`.notion_raw_pages WHERE database_id = '{database_id}'"
+         FROM {schema}.notion_raw_pages WHERE database_id = '{database_id}'"
     );
     let mut rows = BTreeMap::new();
     for cells in databricks.query(&query).await.expect("the table is read") {

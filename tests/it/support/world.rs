@@ -16,7 +16,7 @@ use notion_sync::run::deadline::Deadline;
 use notion_sync::run::progress::Progress;
 use notion_sync::run::report::{Outcome, Report};
 use notion_sync_local::aws::{AwsEmulator, sdk_environment};
-use notion_sync_local::databricks::{DatabricksEndpoint, EndpointSettings};
+use notion_sync_local::databricks::{DatabricksEndpoint, EndpointSettings, SessionZone};
 use notion_sync_local::faults::{FaultProxy, Hold};
 use notion_sync_local::loopback;
 use notion_sync_local::notion::{DEFAULT_TOKEN, NotionEmulator, Settings, SignedUrls, Workspace};
@@ -36,6 +36,7 @@ pub(crate) struct WorldBuilder {
     has_cache: bool,
     timeout: Duration,
     now: Timestamp,
+    zone: Option<SessionZone>,
 }
 
 /// A world of one test.
@@ -71,6 +72,7 @@ impl World {
             has_cache: true,
             timeout: Duration::from_secs(60),
             now: at("2026-11-22T12:00:30Z"),
+            zone: None,
         }
     }
 
@@ -101,6 +103,11 @@ impl World {
     /// Works in Notion as people do.
     pub(crate) fn edit<R>(&self, work: impl FnOnce(&mut Workspace) -> R) -> R {
         self.notion.workspace(work)
+    }
+
+    /// Catalog and schema of the world's tables, quoted.
+    pub(crate) fn qualified_schema(&self) -> String {
+        format!("`{}`.`{}`", stack::catalog(), self.schema)
     }
 
     /// A fresh process of the service: no memory but what is stored.
@@ -164,7 +171,7 @@ impl World {
 
     /// The table's rows of the world's database.
     pub(crate) async fn table(&self) -> BTreeMap<String, TableRow> {
-        table::read(&self.databricks, &self.schema, &self.database_id).await
+        table::read(&self.databricks, &self.qualified_schema(), &self.database_id).await
     }
 
     /// Statements sent since the log was cleared, by kind of SQL (first word).
@@ -174,7 +181,7 @@ impl World {
 
     /// MERGEs into the pages table since the log was cleared.
     pub(crate) fn page_merges(&self) -> usize {
-        let pages = format!("MERGE INTO `main`.`{}`.`notion_raw_pages`", self.schema);
+        let pages = format!("MERGE INTO {}.`notion_raw_pages`", self.qualified_schema());
         self.statements().iter().filter(|text| text.starts_with(&pages)).count()
     }
 
@@ -213,8 +220,9 @@ impl World {
     /// `synced_through` of the world's data source in the truth.
     pub(crate) async fn truth(&self) -> Option<Timestamp> {
         let query = format!(
-            "SELECT unix_millis(synced_through) FROM `main`.`{}`.notion_sync_watermarks WHERE data_source_id = '{}'",
-            self.schema, self.data_source_id
+            "SELECT unix_millis(synced_through) FROM {}.notion_sync_watermarks WHERE data_source_id = '{}'",
+            self.qualified_schema(),
+            self.data_source_id
         );
         let rows = self.databricks.query(&query).await.expect("the watermarks are read");
         let cell = rows.into_iter().next()?.into_iter().next()??;
@@ -292,6 +300,12 @@ impl WorldBuilder {
         self
     }
 
+    /// A warehouse whose sessions have this time zone, on Sail.
+    pub(crate) fn zone(mut self, zone: SessionZone) -> Self {
+        self.zone = Some(zone);
+        self
+    }
+
     /// Longest time for one exchange: short where exchanges are made to hang.
     pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -309,15 +323,19 @@ impl WorldBuilder {
     pub(crate) async fn build_without_tables(self) -> World {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let (schema, state_table) = (format!("bronze_{number}"), format!("state-{number}"));
-        let engine = stack::engine().await;
+        // An engine that outlives this process still has the schemas of the one before.
+        let (schema, state_table) = (format!("bronze_{}_{number}", std::process::id()), format!("state-{number}"));
+        let engine = match self.zone {
+            Some(zone) => stack::engine_in(zone, number).await,
+            None => stack::engine().await,
+        };
         let aws = stack::aws().await;
         let notion = NotionEmulator::start(loopback::address(0), self.settings).await.unwrap();
         let (database_id, data_source_id) = notion.workspace(|workspace| {
             workspace.set_now(self.now);
             workspace.add_table("Projects")
         });
-        let endpoint = EndpointSettings::default();
+        let endpoint = EndpointSettings { catalog: stack::catalog(), ..EndpointSettings::default() };
         let (token, warehouse) = (endpoint.tokens[0].clone(), endpoint.warehouse_id.clone());
         let databricks = DatabricksEndpoint::start(loopback::address(0), engine, endpoint).await.unwrap();
         let notion_faults = FaultProxy::start(&notion.base_url()).await.unwrap();
@@ -330,7 +348,7 @@ impl WorldBuilder {
             ("DATABRICKS_HOST", databricks_faults.base_url()),
             ("DATABRICKS_TOKEN", token),
             ("DATABRICKS_WAREHOUSE_ID", warehouse),
-            ("DATABRICKS_CATALOG", "main".to_owned()),
+            ("DATABRICKS_CATALOG", stack::catalog()),
             ("BRONZE_SCHEMA", schema.clone()),
             ("RATE_LIMIT_DELAY", "0".to_owned()),
         ]

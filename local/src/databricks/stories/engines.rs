@@ -5,6 +5,22 @@ use serde_json::json;
 use super::*;
 
 #[tokio::test]
+async fn a_session_has_its_time_zone_and_ansi_mode() {
+    let data = tempfile::tempdir().unwrap();
+    let settings =
+        SailSettings { time_zone: SessionZone::LOS_ANGELES, ..SailSettings::new(&sail_program(), data.path()) };
+    let engine = Engine::start_sail_with(settings).await.unwrap();
+    let rows =
+        engine.query("SELECT TIMESTAMP '2021-01-01T18:00:00Z', TIMESTAMP '2021-06-15 12:34:56.789'").await.unwrap();
+    let cells: Vec<&str> = rows[0].iter().map(|cell| cell.as_deref().unwrap()).collect();
+    assert_eq!(cells, ["2021-01-01T10:00:00.000-08:00", "2021-06-15T12:34:56.789-07:00"]);
+    for sql in ["SELECT CAST('x' AS INT)", "SELECT CAST(300 AS TINYINT)"] {
+        assert!(engine.query(sql).await.is_err(), "{sql} has no result");
+    }
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn tables_are_there_again_after_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let first = Engine::start_sail(&sail_program(), data.path()).await.unwrap();

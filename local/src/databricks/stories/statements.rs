@@ -78,8 +78,9 @@ async fn names_not_given_in_full_belong_to_the_requests_namespace() {
 #[tokio::test]
 async fn wrong_statements_fail_with_the_sqlstate_of_databricks() {
     let workspace = Workspace::with_tables().await;
-    let class =
-        |failure: &(String, String)| failure.1.split(']').next().unwrap_or_default().trim_start_matches('[').to_owned();
+    let class = |failure: &(String, String)| {
+        failure.1.trim_start().split(']').next().unwrap_or_default().trim_start_matches('[').to_owned()
+    };
     for (sql, expected_state, expected_class) in [
         ("INSER INTO x", "42601", "PARSE_SYNTAX_ERROR"),
         ("SELECT * FROM `cat`.`bronze`.nope", "42P01", "TABLE_OR_VIEW_NOT_FOUND"),

@@ -8,10 +8,12 @@
 //! | `GET /control/databases/{id}/expected` | query: `signed_urls=left_out` | what a complete reader must hold |
 //! | `POST /control/databases/{id}/rename` | `name` (needed) | renames |
 //! | `POST /control/databases/{id}/{share,unshare,trash,restore}` | | the whole database |
+//! | `POST /control/databases/{id}/{hide,list}_data_sources` | | whether `GET` of the database lists its data sources |
 //! | `GET /control/data_sources/{id}/rows` | | lists rows in the order of adding, in whatever state |
 //! | `POST /control/data_sources/{id}/rows` | a row (below), `count` | adds one row, or `count` alike (titles numbered) |
 //! | `POST /control/data_sources/{id}/rename` | `name` (needed) | renames |
 //! | `POST /control/data_sources/{id}/{share,unshare,trash,restore,remove}` | | `remove`: for good, with its rows |
+//! | `POST /control/data_sources/{id}/move` | `database_id` (needed) | moves it with its rows to another database |
 //! | `POST /control/data_sources/{id}/wiki_item` | `data_source_id` (needed) | makes another data source an item of this one |
 //! | `POST /control/data_sources/{id}/rename_property` | `name`, `new_name` (both needed) | no row's time moves |
 //! | `POST /control/data_sources/{id}/rename_option` | `property`, `name`, `new_name` (all needed) | likewise |
@@ -19,7 +21,9 @@
 //! | `PATCH /control/rows/{id}` | a row (below), `unnoticed` | edits; `unnoticed` leaves `last_edited_time` |
 //! | `DELETE /control/rows/{id}` | | deletes for good |
 //! | `POST /control/rows/{id}/{archive,unarchive,trash,restore,lock,unlock,share,unshare,partial,whole,publish}` | | as named; `partial`: only `{object,id}` is shown; `publish`: queries see it now |
-//! | `POST /control/rows/{id}/move` | `data_source_id` or `page_id` | moves |
+//! | `POST /control/rows/{id}/move` | `data_source_id`, `page_id` or `agent_id` | moves |
+//! | `POST /control/rows/{id}/turn_into_database` | | `GET` of the page answers 400 from now on |
+//! | `POST /control/rows/{id}/parent` | `shown` (needed): `as_it_is`, `null`, `without_id`, `missing` | what a page says of its parent |
 //! | `GET /control/settings`, `PATCH /control/settings` | keys of [`Settings`] | shows or changes switches |
 //! | `POST /control/token` | `token` (needed) | accepts this token only |
 //! | `GET /control/clock`, `POST /control/clock` | one of `now` (time: stops it), `advance_ms`, `run_ahead_ms` | the clock |
@@ -165,6 +169,8 @@ fn databases(world: &mut Workspace, method: &str, rest: &[&str], query: &str, bo
                 "unshare" => world.share_database(id, false)?,
                 "trash" => world.trash_database(id, true)?,
                 "restore" => world.trash_database(id, false)?,
+                "hide_data_sources" => world.list_data_sources(id, false)?,
+                "list_data_sources" => world.list_data_sources(id, true)?,
                 _ => return Err(unknown(method, action)),
             }
             done()
@@ -180,6 +186,12 @@ struct Renaming {
     property: Option<String>,
     name: String,
     new_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewHome {
+    database_id: String,
 }
 
 #[derive(Deserialize)]
@@ -200,6 +212,7 @@ fn data_source(world: &mut Workspace, method: &str, id: &str, rest: &[&str], bod
                 "trash" => world.trash_data_source(id, true)?,
                 "restore" => world.trash_data_source(id, false)?,
                 "remove" => world.remove_data_source(id)?,
+                "move" => world.move_data_source(id, &read::<NewHome>(body)?.database_id)?,
                 "wiki_item" => world.add_wiki_data_source(id, &read::<WikiItem>(body)?.data_source_id)?,
                 "rename_property" => {
                     let wanted: Renaming = read(body)?;

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::clock::full_text;
 use super::super::patch;
-use super::super::world::{Destination, NewRow, RowEdit, Workspace};
+use super::super::world::{Destination, NewRow, ParentShown, RowEdit, Workspace};
 use super::{Answer, ControlError, done, read, unknown};
 
 /// Most rows that one request adds.
@@ -90,6 +90,14 @@ struct Move {
     data_source_id: Option<String>,
     #[serde(default)]
     page_id: Option<String>,
+    #[serde(default)]
+    agent_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parent {
+    shown: ParentShown,
 }
 
 /// What happens to one row.
@@ -109,11 +117,14 @@ pub(super) fn row(world: &mut Workspace, method: &str, id: &str, rest: &[&str], 
         ("POST", ["partial"]) => world.set_partial(id, true)?,
         ("POST", ["whole"]) => world.set_partial(id, false)?,
         ("POST", ["publish"]) => world.publish(id)?,
+        ("POST", ["turn_into_database"]) => world.turn_into_database(id)?,
+        ("POST", ["parent"]) => world.show_parent(id, read::<Parent>(body)?.shown)?,
         ("POST", ["move"]) => {
             let destination = match read(body)? {
-                Move { data_source_id: Some(id), page_id: None } => Destination::DataSource(id),
-                Move { data_source_id: None, page_id: Some(id) } => Destination::Page(id),
-                _ => return Err(ControlError::bad("give one of `data_source_id`, `page_id`")),
+                Move { data_source_id: Some(id), page_id: None, agent_id: None } => Destination::DataSource(id),
+                Move { data_source_id: None, page_id: Some(id), agent_id: None } => Destination::Page(id),
+                Move { data_source_id: None, page_id: None, agent_id: Some(id) } => Destination::Agent(id),
+                _ => return Err(ControlError::bad("give one of `data_source_id`, `page_id`, `agent_id`")),
             };
             world.move_row(id, &destination)?;
         }

@@ -3,8 +3,9 @@
 use jiff::civil::{Date, Weekday};
 use serde_json::Value;
 
-use super::super::clock::{civil, day_floor_ms, parse_ms};
+use super::super::clock::{civil, day_floor_ms, minute_floor_ms, parse_ms};
 use super::super::error::ApiError;
+use super::super::settings::FilterTime;
 use super::shown;
 
 /// A condition on a moment (milliseconds since 1970).
@@ -29,7 +30,7 @@ pub(super) enum Comparison {
     OnOrAfter,
 }
 
-/// What a moment is compared with: to the millisecond, or by day when the bound has no time.
+/// What a moment is compared with: a time, or a day when the bound has no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bound {
     Moment(i64),
@@ -38,7 +39,7 @@ pub(super) enum Bound {
 
 impl TimeCondition {
     /// Whether a moment (or none) meets it.
-    pub(super) fn holds(&self, moment_ms: Option<i64>) -> bool {
+    pub(super) fn holds(&self, moment_ms: Option<i64>, exactness: FilterTime) -> bool {
         match (self, moment_ms) {
             (Self::IsEmpty, moment) => moment.is_none(),
             (Self::IsNotEmpty, moment) => moment.is_some(),
@@ -46,6 +47,9 @@ impl TimeCondition {
             (Self::Within { from_ms, until_ms }, Some(moment)) => (*from_ms..*until_ms).contains(&moment),
             (Self::Compare(comparison, bound), Some(moment)) => {
                 let (left, right) = match bound {
+                    Bound::Moment(bound) if exactness == FilterTime::Shown => {
+                        (minute_floor_ms(moment), minute_floor_ms(*bound))
+                    }
                     Bound::Moment(bound) => (moment, *bound),
                     Bound::Day(bound) => (day_floor_ms(moment), *bound),
                 };
@@ -150,15 +154,26 @@ mod tests {
 
     use super::*;
 
-    fn holds(condition: &Value, moment: &str) -> bool {
+    fn met(condition: &Value, moment: &str, exactness: FilterTime) -> bool {
         let now_ms = parse_ms("2026-11-22T13:00:00Z").unwrap();
-        parse(condition, "body.filter.created_time", now_ms).unwrap().holds(parse_ms(moment))
+        parse(condition, "body.filter.created_time", now_ms).unwrap().holds(parse_ms(moment), exactness)
+    }
+
+    fn holds(condition: &Value, moment: &str) -> bool {
+        met(condition, moment, FilterTime::Shown)
     }
 
     #[test]
-    fn a_bound_with_a_time_counts_milliseconds_and_one_without_counts_days() {
-        assert!(!holds(&json!({"after": "2026-11-22T13:02:00.000Z"}), "2026-11-22T13:02:00.000Z"));
-        assert!(holds(&json!({"after": "2026-11-22T13:02:00.000Z"}), "2026-11-22T13:02:00.001Z"));
+    fn a_bound_with_a_time_counts_minutes_and_one_without_counts_days() {
+        let (stored, bound) = ("2026-06-27T18:01:00.000+01:00", "2026-06-27T18:01:15.377824+01:00");
+        let found: Vec<&str> = ["equals", "before", "after", "on_or_before", "on_or_after"]
+            .into_iter()
+            .filter(|operator| holds(&json!({ *operator: bound }), stored))
+            .collect();
+        assert_eq!(found, ["equals", "on_or_before", "on_or_after"]);
+        let after = json!({"after": "2026-11-22T13:02:00.000Z"});
+        assert!(!holds(&after, "2026-11-22T13:02:59.999Z") && holds(&after, "2026-11-22T13:03:00.000Z"));
+        assert!(met(&after, "2026-11-22T13:02:00.001Z", FilterTime::Hidden));
         assert!(!holds(&json!({"after": "2026-11-22"}), "2026-11-22T23:59:59.999Z"));
         assert!(holds(&json!({"equals": "2026-11-22"}), "2026-11-22T23:59:59.999Z"));
         assert!(holds(&json!({"equals": "today"}), "2026-11-22T00:00:00Z"));

@@ -2,11 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::super::clock::minute_floor_ms;
 use super::super::error::ApiError;
 use super::super::render::Painter;
 use super::super::schema::Schema;
-use super::super::settings::FilterTime;
 use super::super::world::row::RowState;
 use super::conditions::{self, TimeCondition};
 use super::property::{self, PropertyFilter};
@@ -56,11 +54,7 @@ impl Filter {
             Self::Any(parts) => parts.iter().any(|part| part.holds(painter, schema, state)),
             Self::Property(filter) => filter.holds(painter, schema, state),
             Self::Time(stamp, condition) => {
-                let moment_ms = stamp.of(state);
-                condition.holds(Some(match painter.world.settings().filter_time {
-                    FilterTime::Hidden => moment_ms,
-                    FilterTime::Shown => minute_floor_ms(moment_ms),
-                }))
+                condition.holds(Some(stamp.of(state)), painter.world.settings().filter_time)
             }
         }
     }

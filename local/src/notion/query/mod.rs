@@ -90,10 +90,13 @@ pub(super) fn query(
     };
     let capped = found.rows.len().min(world.settings().result_cap);
     let page_rows = query.page_size.min(world.settings().page_rows_at_most.unwrap_or(query.page_size)).max(1);
-    let end = start.saturating_add(page_rows).min(capped).max(start);
     let page = cursor.as_ref().map_or(1, |cursor| cursor.after_page + 1);
-    let next_cursor = (end < capped).then(|| {
-        let walk = cursor.as_ref().map_or_else(|| world.ids.next_id(), |cursor| cursor.walk);
+    let is_empty = start < capped && world.settings().empty_page == Some(page);
+    let end = if is_empty { start } else { start.saturating_add(page_rows).min(capped).max(start) };
+    let has_more = end < capped;
+    let next_cursor = has_more.then(|| {
+        // An empty page and the one before it stop at the same row, but no two pages hand out one cursor.
+        let walk = cursor.as_ref().filter(|_| !is_empty).map_or_else(|| world.ids.next_id(), |cursor| cursor.walk);
         let (row, fingerprint) = (found.rows[end].clone(), query.fingerprint.clone());
         let text = format!("s:{walk}:{}", row.id);
         let page_size = query.page_size;
@@ -110,6 +113,8 @@ pub(super) fn query(
         world.walks.remember(&text, next);
         text
     });
+    let next_cursor =
+        next_cursor.or_else(|| query.start_cursor.clone().filter(|_| world.settings().cursor_beside_the_end));
     let results = paint(world, &found.rows[start.min(end)..end], selection, version, now_ms);
     let type_name = if version == ApiVersion::Tables { "page_or_database" } else { "page_or_data_source" };
     let bytes: usize = results.iter().map(String::len).sum();
@@ -117,7 +122,7 @@ pub(super) fn query(
         .text("object", "list")
         .raw("results", &list(&results))
         .text_or_null("next_cursor", next_cursor.as_deref())
-        .flag("has_more", next_cursor.is_some())
+        .flag("has_more", has_more)
         .text("type", type_name)
         .raw(type_name, "{}");
     let cap = world.settings().result_cap;

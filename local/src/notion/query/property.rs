@@ -6,6 +6,7 @@ use super::super::clock::parse_ms;
 use super::super::error::ApiError;
 use super::super::render::Painter;
 use super::super::schema::Schema;
+use super::super::settings::FilterTime;
 use super::super::world::row::RowState;
 use super::conditions::{self, TimeCondition};
 use super::shown;
@@ -22,8 +23,13 @@ pub(super) struct PropertyFilter {
 #[derive(Debug)]
 enum Condition {
     Time(TimeCondition),
-    /// An operator on the text that a value reads as.
+    /// An operator on the text that a value reads as, in lower case.
     Text(String, String),
+    /// The option with this name, or any other and none.
+    Choice {
+        name: String,
+        wanted: bool,
+    },
     Number(String, f64),
     Checkbox {
         wanted: bool,
@@ -57,7 +63,7 @@ pub(super) fn property_value(json: &str) -> Value {
 impl Condition {
     fn holds(&self, value: &Value) -> bool {
         match self {
-            Self::Time(condition) => condition.holds(moment(value)),
+            Self::Time(condition) => condition.holds(moment(value), FilterTime::Shown),
             Self::Empty { wanted } => is_empty(value) == *wanted,
             Self::Checkbox { wanted } => value.as_bool().unwrap_or(false) == *wanted,
             Self::Contains { id_or_name, wanted } => {
@@ -66,16 +72,19 @@ impl Condition {
                 };
                 value.as_array().is_some_and(|items| items.iter().any(named)) == *wanted
             }
-            Self::Number(operator, wanted) => number(value).is_some_and(|number| match operator.as_str() {
-                "equals" => number == *wanted,
-                "does_not_equal" => number != *wanted,
-                "greater_than" => number > *wanted,
-                "less_than" => number < *wanted,
-                "greater_than_or_equal_to" => number >= *wanted,
-                _ => number <= *wanted,
-            }),
+            Self::Number(operator, wanted) => match (number(value), operator.as_str()) {
+                // An empty value equals no number.
+                (None, operator) => operator == "does_not_equal",
+                (Some(number), "equals") => number == *wanted,
+                (Some(number), "does_not_equal") => number != *wanted,
+                (Some(number), "greater_than") => number > *wanted,
+                (Some(number), "less_than") => number < *wanted,
+                (Some(number), "greater_than_or_equal_to") => number >= *wanted,
+                (Some(number), _) => number <= *wanted,
+            },
+            Self::Choice { name, wanted } => (read_text(value) == *name) == *wanted,
             Self::Text(operator, wanted) => {
-                let text = read_text(value);
+                let text = read_text(value).to_lowercase();
                 match operator.as_str() {
                     "equals" => text == *wanted,
                     "does_not_equal" => text != *wanted,
@@ -175,12 +184,14 @@ fn condition(kind: &str, json: &Value, place: &str, now_ms: i64) -> Result<Condi
     match kind {
         "title" | "rich_text" | "url" | "email" | "phone_number" | "string" => match operator {
             "equals" | "does_not_equal" | "contains" | "does_not_contain" | "starts_with" | "ends_with" => {
-                Ok(Condition::Text(operator.to_owned(), text()?.to_owned()))
+                Ok(Condition::Text(operator.to_owned(), text()?.to_lowercase()))
             }
             _ => Err(unknown()),
         },
         "select" | "status" => match operator {
-            "equals" | "does_not_equal" => Ok(Condition::Text(operator.to_owned(), text()?.to_owned())),
+            "equals" | "does_not_equal" => {
+                Ok(Condition::Choice { name: text()?.to_owned(), wanted: operator == "equals" })
+            }
             _ => Err(unknown()),
         },
         "multi_select" | "people" | "relation" | "created_by" | "last_edited_by" => match operator {

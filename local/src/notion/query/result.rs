@@ -75,7 +75,7 @@ fn compute(world: &Workspace, data_source: Uuid, query: &QueryBody, now_ms: i64)
                 Wanted::Pages => row.kind == Kind::Page,
                 Wanted::DataSources => row.kind != Kind::Page,
             };
-            let here = row.shared && state.parent.data_source() == Some(data_source);
+            let here = row.shared && !row.is_database && state.parent.data_source() == Some(data_source);
             let in_partition = !state.trashed && state.archived == query.archived;
             let matches = || query.filter.as_ref().is_none_or(|filter| filter.holds(&painter, &source.schema, state));
             if wanted && here && in_partition && matches() {

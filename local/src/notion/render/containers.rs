@@ -12,7 +12,7 @@ impl Painter<'_> {
     /// A data source as `GET /v1/data_sources/{id}` shows it, without its request id.
     pub(in super::super) fn data_source(&self, source: &DataSource) -> String {
         let user = user_reference(self.world.bot_id());
-        ObjectText::with_capacity(1024)
+        let object = ObjectText::with_capacity(1024)
             .text("object", "data_source")
             .text("id", &source.id.to_string())
             .null("cover")
@@ -35,8 +35,8 @@ impl Painter<'_> {
             .raw("database_parent", &page_parent(self.world.root_page_id()))
             .text("url", &plain_url(source.database))
             .null("public_url")
-            .flag("in_trash", source.trashed)
-            .finish()
+            .flag("in_trash", source.trashed);
+        self.with_archived(object, source.trashed).finish()
     }
 
     /// A database of one data source as versions before 2025-09-03 show it.
@@ -55,19 +55,18 @@ impl Painter<'_> {
             .raw("parent", &page_parent(self.world.root_page_id()))
             .text("url", &plain_url(database.id))
             .null("public_url")
-            .flag("archived", database.trashed)
             .flag("in_trash", database.trashed)
+            .flag("archived", database.trashed)
             .finish()
     }
 
     /// A database container as `GET /v1/databases/{id}` shows it, without its request id.
     pub(in super::super) fn database(&self, database: &Database) -> String {
-        let sources = self
-            .world
-            .live_sources(database.id)
+        let listed = if database.lists_sources { self.world.live_sources(database.id) } else { Vec::new() };
+        let sources = listed
             .into_iter()
             .map(|source| ObjectText::new().text("id", &source.id.to_string()).text("name", &source.name).finish());
-        ObjectText::with_capacity(1024)
+        let object = ObjectText::with_capacity(1024)
             .text("object", "database")
             .text("id", &database.id.to_string())
             .raw("title", &plain_text_list(&database.name))
@@ -82,8 +81,8 @@ impl Painter<'_> {
             .null("icon")
             .null("cover")
             .text("url", &plain_url(database.id))
-            .null("public_url")
-            .finish()
+            .null("public_url");
+        self.with_archived(object, database.trashed).finish()
     }
 }
 

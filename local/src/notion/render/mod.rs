@@ -11,7 +11,7 @@ use super::json::{ObjectText, percent_decoded};
 use super::raw;
 use super::schema::{Property, Schema};
 use super::value::Value;
-use super::world::row::{Kind, Parent, Properties, Row, RowState};
+use super::world::row::{Kind, Parent, ParentShown, Properties, Row, RowState};
 use super::world::{SignedUrls, Workspace};
 pub(super) use values::{empty_value, person_text, relation_text, shown_spans, span_text};
 
@@ -69,23 +69,33 @@ impl Painter<'_> {
             .raw("created_by", &user_reference(state.created_by))
             .raw("last_edited_by", &user_reference(state.edited_by))
             .raw("cover", &state.cover.as_ref().map_or("null".to_owned(), |file| self.file(file, false)))
-            .raw("icon", &state.icon.as_ref().map_or("null".to_owned(), |icon| self.icon(icon)))
-            .raw("parent", &self.parent(state.parent));
+            .raw("icon", &state.icon.as_ref().map_or("null".to_owned(), |icon| self.icon(icon)));
+        let object = match row.parent_shown {
+            ParentShown::AsItIs => object.raw("parent", &self.parent(state.parent)),
+            ParentShown::Null => object.null("parent"),
+            ParentShown::WithoutId => object.raw("parent", r#"{"type":"data_source_id"}"#),
+            ParentShown::Missing => object,
+        };
         let trashed = self.world.is_trashed(state);
-        let object = if self.version < ApiVersion::Latest { object.flag("archived", trashed) } else { object };
-        object
+        let object = object
             .flag("in_trash", trashed)
             .flag("is_archived", state.archived)
             .flag("is_locked", state.locked)
             .raw("properties", &properties)
             .text("url", &page_url(row.id, &self.world.title_of(state)))
-            .null("public_url")
-            .finish()
+            .null("public_url");
+        self.with_archived(object, trashed).finish()
+    }
+
+    /// Adds `archived`, which versions before 2026-03-11 have beside `in_trash`, as the last key.
+    fn with_archived(&self, object: ObjectText, trashed: bool) -> ObjectText {
+        if self.version < ApiVersion::Latest { object.flag("archived", trashed) } else { object }
     }
 
     fn parent(&self, parent: Parent) -> String {
         match parent {
             Parent::Page(id) => ObjectText::new().text("type", "page_id").text("page_id", &id.to_string()).finish(),
+            Parent::Agent(id) => ObjectText::new().text("type", "agent_id").text("agent_id", &id.to_string()).finish(),
             Parent::DataSource(id) => {
                 let database = self.world.sources.get(&id).map_or(Uuid::nil(), |source| source.database);
                 if self.version == ApiVersion::Tables {

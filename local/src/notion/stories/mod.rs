@@ -5,6 +5,7 @@ mod cursors;
 mod filters;
 mod http;
 mod lifecycle;
+mod oddities;
 mod shapes;
 mod times;
 mod truncation;

@@ -29,15 +29,20 @@ fn a_second_edit_in_the_same_minute_shows_the_same_time_and_other_bytes() {
 }
 
 #[test]
-fn strictly_after_a_shown_minute_finds_it_only_when_hidden_milliseconds_are_compared() {
+fn times_are_compared_by_whole_minutes_unless_told_otherwise() {
     let mut notion = Notion::new();
     notion.add(NewRow::titled("a").created(at("2026-11-22T12:58:50.001Z")));
     let after = json!({ "filter": { "timestamp": "last_edited_time", "last_edited_time": { "after": "2026-11-22T12:58:00.000Z" } } });
-    assert_eq!(notion.titles(&after), ["a"]);
-    notion.world.settings_mut().filter_time = FilterTime::Shown;
     assert!(notion.titles(&after).is_empty());
     assert_eq!(notion.titles(&edited_since("2026-11-22T12:58:00.000Z")), ["a"]);
+    assert_eq!(
+        notion.titles(&edited_since("2026-11-22T12:58:59.999Z")),
+        ["a"],
+        "seconds of the bound count for nothing"
+    );
     assert!(notion.titles(&edited_since("2026-11-22T12:59:00.000Z")).is_empty());
+    notion.world.settings_mut().filter_time = FilterTime::Hidden;
+    assert_eq!(notion.titles(&after), ["a"]);
 }
 
 #[test]

@@ -76,7 +76,11 @@ impl Workspace {
         });
         let expected = rows.filter(|(source, row)| {
             let state = row.current();
-            row.kind == Kind::Page && row.shared && !state.trashed && state.parent.data_source() == Some(*source)
+            row.kind == Kind::Page
+                && row.shared
+                && !row.is_database
+                && !state.trashed
+                && state.parent.data_source() == Some(*source)
         });
         let expected = expected.map(|(source, row)| {
             let state = row.current();

@@ -16,6 +16,8 @@ pub enum Destination {
     DataSource(String),
     /// A plain page (any id; it needs not exist).
     Page(String),
+    /// An agent (any id), a parent that Notion has had since May 2026.
+    Agent(String),
 }
 
 impl Workspace {
@@ -120,8 +122,9 @@ impl Workspace {
         let named = self.named_values(&current);
         let parent = match destination {
             Destination::DataSource(id) => Parent::DataSource(self.source(id)?.id),
-            Destination::Page(id) => {
-                Parent::Page(parse_id(id).ok_or_else(|| WorkspaceError(format!("{id} is no Notion id")))?)
+            Destination::Page(id) | Destination::Agent(id) => {
+                let id = parse_id(id).ok_or_else(|| WorkspaceError(format!("{id} is no Notion id")))?;
+                if matches!(destination, Destination::Agent(_)) { Parent::Agent(id) } else { Parent::Page(id) }
             }
         };
         let mut state = RowState { parent, ..current };

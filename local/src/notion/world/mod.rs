@@ -4,6 +4,7 @@ pub(super) mod content;
 mod edit;
 mod expected;
 mod housekeeping;
+mod oddities;
 pub(super) mod row;
 mod tables;
 
@@ -29,7 +30,7 @@ use row::{Parent, Properties, Row, RowState, Visible};
 pub use content::{NewRow, RowEdit};
 pub use expected::{CutProperty, ExpectedRow, SignedUrls};
 pub use housekeeping::Destination;
-pub use row::Icon;
+pub use row::{Icon, ParentShown};
 
 /// The workspace's state; every change a test or the seed makes goes through its methods.
 #[derive(Debug)]
@@ -62,6 +63,8 @@ pub(super) struct Database {
     pub(super) edited_ms: i64,
     pub(super) shared: bool,
     pub(super) trashed: bool,
+    /// Whether `GET` lists its data sources.
+    pub(super) lists_sources: bool,
     /// In the order of adding.
     pub(super) sources: Vec<Uuid>,
 }
@@ -181,6 +184,11 @@ impl Workspace {
         id_of("the workspace's root page")
     }
 
+    /// The user with this id, if the workspace has one.
+    pub(super) fn known_user_text(&self, id: Uuid) -> Option<String> {
+        (id == self.bot_id() || self.people.contains_key(&id)).then(|| self.user_text(id))
+    }
+
     /// The whole user, as `created_by` values show one.
     pub(super) fn user_text(&self, id: Uuid) -> String {
         if let Some(person) = self.people.get(&id) {
@@ -251,7 +259,7 @@ impl Workspace {
     pub(super) fn sees_row(&self, row: &Row) -> bool {
         row.shared
             && match row.current().parent {
-                Parent::Page(_) => true,
+                Parent::Page(_) | Parent::Agent(_) => true,
                 Parent::DataSource(id) => self.sources.get(&id).is_some_and(|source| self.sees_source(source)),
             }
     }

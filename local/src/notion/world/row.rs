@@ -29,13 +29,14 @@ pub(in super::super) struct RowState {
 pub(in super::super) enum Parent {
     DataSource(Uuid),
     Page(Uuid),
+    Agent(Uuid),
 }
 
 impl Parent {
     pub(in super::super) fn data_source(self) -> Option<Uuid> {
         match self {
             Self::DataSource(id) => Some(id),
-            Self::Page(_) => None,
+            Self::Page(_) | Self::Agent(_) => None,
         }
     }
 }
@@ -90,6 +91,20 @@ pub(in super::super) enum Kind {
     DataSource(Uuid),
 }
 
+/// How a page shows its parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParentShown {
+    /// As it is.
+    AsItIs,
+    /// `"parent":null`.
+    Null,
+    /// A type without an id.
+    WithoutId,
+    /// No key `parent` at all.
+    Missing,
+}
+
 /// One row.
 #[derive(Debug)]
 pub(in super::super) struct Row {
@@ -100,6 +115,9 @@ pub(in super::super) struct Row {
     pub(in super::super) shared: bool,
     /// Whether only `{object,id}` is shown.
     pub(in super::super) partial: bool,
+    /// Whether it was turned into a database: no query shows it, and `GET` of the page refuses its id.
+    pub(in super::super) is_database: bool,
+    pub(in super::super) parent_shown: ParentShown,
     /// What `GET` shows.
     current: Arc<RowState>,
     visible: Visible,
@@ -112,7 +130,19 @@ pub(in super::super) struct Row {
 impl Row {
     pub(in super::super) fn new(id: Uuid, number: u64, kind: Kind, visible: Visible, state: RowState) -> Self {
         let current = Arc::new(state);
-        Self { id, number, kind, shared: true, partial: false, current, visible, older: Vec::new(), last_served: None }
+        Self {
+            id,
+            number,
+            kind,
+            shared: true,
+            partial: false,
+            is_database: false,
+            parent_shown: ParentShown::AsItIs,
+            current,
+            visible,
+            older: Vec::new(),
+            last_served: None,
+        }
     }
 
     /// What `GET` shows.

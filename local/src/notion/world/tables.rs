@@ -36,6 +36,7 @@ impl Workspace {
             edited_ms: now_ms,
             shared: true,
             trashed: false,
+            lists_sources: true,
             sources: Vec::new(),
         };
         self.databases.insert(id, database);
