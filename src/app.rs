@@ -9,7 +9,9 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::action::{Action, SweepRequest, SyncRequest};
 use crate::actions::health;
 use crate::actions::init_tables;
+use crate::actions::startup::Startup;
 use crate::actions::status;
+use crate::actions::verify;
 use crate::aws::lease::{Acquired, Lease};
 use crate::aws::run_log;
 use crate::aws::state_table;
@@ -37,6 +39,7 @@ pub struct App {
     clock: Clock,
     /// A failure to set the clients up is answered by every run, with its class.
     clients: Result<Clients, Failure>,
+    startup: Startup,
 }
 
 /// What a run is given by whoever asks for it.
@@ -57,7 +60,7 @@ impl App {
     /// The same with another clock, for tests.
     pub async fn with_clock(config: Config, clock: Clock) -> Self {
         let clients = Clients::new(&config).await;
-        Self { config, clock, clients }
+        Self { config, clock, clients, startup: Startup::default() }
     }
 
     /// The configuration the service runs with.
@@ -81,7 +84,7 @@ impl App {
 
     async fn run_within(&self, action: &Action, run: &Run) -> Report {
         let began = Instant::now();
-        let mut report = Report::begin(action.name(), run.id.clone(), self.clock.now());
+        let mut report = Report::begin(Some(action.kind()), run.id.clone(), self.clock.now());
         let ran = match &self.clients {
             Ok(clients) => Box::pin(self.carry_out(clients, action, run, &mut report)).await,
             Err(failure) => Err(Failure::new(failure.class(), failure.to_string())),
@@ -118,9 +121,34 @@ impl App {
             Action::ListDatabases => {
                 in_its_time(run, Box::pin(status::list_databases(&self.config, clients, run, report))).await
             }
-            Action::InitTables => in_its_time(run, Box::pin(init_tables::init_tables(clients, run, report))).await,
-            Action::Status => in_its_time(run, Box::pin(status::status(&self.config, clients, run, report))).await,
+            Action::InitTables => {
+                in_its_time(run, Box::pin(init_tables::init_tables(clients, run, report))).await?;
+                self.startup.note_proven();
+                Ok(())
+            }
+            Action::Status { runs } => {
+                in_its_time(run, Box::pin(status::status(&self.config, clients, *runs, run, report))).await
+            }
+            Action::Verify(name) => self.verify(clients, name, run, report).await,
         }
+    }
+
+    /// Compares one database with the table. It only reads, so it takes no lease and may run beside a sync.
+    async fn verify(
+        &self,
+        clients: &Clients,
+        name: &DatabaseName,
+        run: &Run,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        let database = self.database(name)?;
+        report.database = Some(database.name.clone());
+        report.database_id = Some(database.id);
+        run.progress.tell(&ProgressEvent::DatabaseStarted { database: name.clone() });
+        let verified = verify::verify(clients, &self.config.sync, database, run, report).await;
+        let outcome = if verified.is_ok() { Outcome::Complete } else { Outcome::Failed };
+        run.progress.tell(&ProgressEvent::DatabaseEnded { database: name.clone(), outcome: outcome.name() });
+        verified.map_err(|failure| failure.context(format!("database {name}")))
     }
 
     /// Work on one database, under its lease.
@@ -148,10 +176,14 @@ impl App {
             database,
             run,
         };
-        let worked = match work {
-            Work::Sync(wanted) => Box::pin(engine.sync(wanted, report)).await,
-            Work::Sweep { allow_removals } => Box::pin(engine.sweep(allow_removals, report)).await,
+        let working = async {
+            match work {
+                Work::Sync(wanted) => engine.sync(wanted, report).await,
+                Work::Sweep { allow_removals } => engine.sweep(allow_removals, report).await,
+            }
         };
+        let worked = Box::pin(self.startup.beside(&clients.databricks, run, working)).await;
+        let worked = worked.map(|warning| report.warnings.extend(warning));
         let worked = worked.map_err(|failure| failure.context(format!("database {name}")));
         if let Err(failure) = &worked {
             report.fail(failure);

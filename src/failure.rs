@@ -24,6 +24,12 @@ macro_rules! failure_classes {
                 match self { $(Self::$name => stringify!($name),)+ }
             }
 
+            /// The class with this name.
+            #[must_use]
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|class| class.name() == name)
+            }
+
             /// The family, which decides the command line's exit code.
             #[must_use]
             pub fn exit_code(self) -> ExitCode {
@@ -102,6 +108,8 @@ failure_classes! {
     RemovalShareExceeded => Integrity, "Check the database in Notion; if the removals are right, allow them once with --allow-removals.";
     /// The table does not hold what the run has sent; the watermark stays.
     ProofFailed => Integrity, "Run again; if it lasts, something else writes or deletes in notion_raw_pages.";
+    /// A verification found that the table differs from Notion.
+    MirrorDiffers => Integrity, "Run `notion-sync sweep`, then verify again; differences that stay are mended by `sync --full-refresh`.";
     /// A statement parsed another number of rows than was sent.
     RowCountMismatch => Integrity, "Report it with the statement id; the watermark stays where it was.";
     /// A stored position or watermark can't be read by this version.
@@ -190,9 +198,9 @@ impl Failure {
         self.class
     }
 
-    /// Message, causes and what to do, in one line: the text for people, reports and the Lambda's `errorMessage`.
+    /// Message and causes, without what to do.
     #[must_use]
-    pub fn describe(&self) -> String {
+    pub fn message(&self) -> String {
         let mut text = self.message.clone();
         let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
         while let Some(error) = cause {
@@ -203,6 +211,13 @@ impl Failure {
             }
             cause = error.source();
         }
+        text
+    }
+
+    /// Message, causes and what to do, in one line: the text for people, reports and the Lambda's `errorMessage`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut text = self.message();
         if !text.ends_with(['.', '!', '?']) {
             text.push('.');
         }

@@ -1,11 +1,11 @@
 //! `init-tables`: creates schema and tables, and adds the columns that an older version lacks. The only DDL there is.
 
-use serde_json::json;
 use tracing::warn;
 
 use crate::clients::Clients;
 use crate::failure::Failure;
 use crate::run::Run;
+use crate::run::items::{Item, TableItem};
 use crate::run::report::Report;
 use crate::warehouse::{
     Tables, add_columns, create_schema, create_table, missing_columns, read_columns, set_properties,
@@ -39,7 +39,7 @@ pub(crate) async fn init_tables(clients: &Clients, run: &Run, report: &mut Repor
                 report.warnings.push(warning);
             }
         }
-        report.items.push(json!({ "table": name.to_string(), "columns_added": missing }));
+        report.items.push(Item::Table(TableItem { table: name.to_string(), columns_added: missing }));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::action::{Action, SweepRequest, SyncRequest};
+use crate::action::{Action, ActionKind, SweepRequest, SyncRequest};
 use crate::event::find_database;
 use crate::failure::Failure;
 use crate::ids::{Database, DatabaseName};
@@ -63,8 +63,21 @@ pub(super) enum Command {
     Sync(SyncArguments),
     /// Find rows that were trashed, moved, deleted or restored; mark and repair them
     Sweep(SweepArguments),
-    /// Show watermark, lag, lease and last run of each database
-    Status,
+    /// Compare the table with Notion, row for row, and name each difference; change nothing
+    Verify(DatabaseArguments),
+    /// Show watermark, lag, lease and last runs of each database
+    Status(StatusArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArguments {
+    /// Show the last 50 runs of each database as well
+    #[arg(long)]
+    runs: bool,
+
+    /// Show it again every 10 seconds until interrupted; on a terminal only
+    #[arg(long)]
+    pub(super) watch: bool,
 }
 
 #[derive(Debug, Args)]
@@ -87,21 +100,28 @@ pub(super) struct SweepArguments {
     #[arg(long)]
     allow_removals: bool,
 
+    #[command(flatten)]
+    chosen: DatabaseArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DatabaseArguments {
     /// A configured database; may be given several times [default: all]
     #[arg(short, long = "database", value_name = "DATABASE")]
     databases: Vec<String>,
 }
 
 impl Command {
-    /// The action's name, known before the configuration is.
-    pub(super) fn name(&self) -> &'static str {
+    /// The action's kind, known before the configuration is.
+    pub(super) fn kind(&self) -> ActionKind {
         match self {
-            Self::Health => "health",
-            Self::ListDatabases => "list-databases",
-            Self::InitTables => "init-tables",
-            Self::Sync(_) => "sync",
-            Self::Sweep(_) => "sweep",
-            Self::Status => "status",
+            Self::Health => ActionKind::Health,
+            Self::ListDatabases => ActionKind::ListDatabases,
+            Self::InitTables => ActionKind::InitTables,
+            Self::Sync(_) => ActionKind::Sync,
+            Self::Sweep(_) => ActionKind::Sweep,
+            Self::Verify(_) => ActionKind::Verify,
+            Self::Status(_) => ActionKind::Status,
         }
     }
 
@@ -115,7 +135,7 @@ impl Command {
             Self::Health => single(Action::Health),
             Self::ListDatabases => single(Action::ListDatabases),
             Self::InitTables => single(Action::InitTables),
-            Self::Status => single(Action::Status),
+            Self::Status(arguments) => single(Action::Status { runs: arguments.runs }),
             Self::Sync(arguments) => {
                 let request = |database| {
                     Action::Sync(SyncRequest {
@@ -125,9 +145,12 @@ impl Command {
                         allow_removals: arguments.shared.allow_removals,
                     })
                 };
-                Ok(chosen(&arguments.shared.databases, configured)?.into_iter().map(request).collect())
+                Ok(chosen(&arguments.shared.chosen.databases, configured)?.into_iter().map(request).collect())
             }
-            Self::Sweep(SweepArguments { allow_removals, databases }) => {
+            Self::Verify(DatabaseArguments { databases }) => {
+                Ok(chosen(databases, configured)?.into_iter().map(Action::Verify).collect())
+            }
+            Self::Sweep(SweepArguments { allow_removals, chosen: DatabaseArguments { databases } }) => {
                 let request = |database| Action::Sweep(SweepRequest { database, allow_removals: *allow_removals });
                 Ok(chosen(databases, configured)?.into_iter().map(request).collect())
             }
@@ -170,7 +193,8 @@ mod tests {
           init-tables     Create the schema and the tables, or add columns that an older version lacks
           sync            Bring databases up to date: all configured ones, one after another, or those named
           sweep           Find rows that were trashed, moved, deleted or restored; mark and repair them
-          status          Show watermark, lag, lease and last run of each database
+          verify          Compare the table with Notion, row for row, and name each difference; change nothing
+          status          Show watermark, lag, lease and last runs of each database
 
         Options:
               --env-file <PATH>  Read variables from this file too; a variable of the environment wins over it

@@ -1,228 +1,270 @@
-//! What actions other than sync and sweep found, as tables: `status` and `list-databases` by their meaning, any other
-//! list of objects by its keys.
+//! What actions other than sync and sweep found, as tables.
 
-use comfy_table::Cell;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
 
-use super::render::{grouped, minute, new_table, right};
-use crate::run::report::Report;
+use super::render::minute;
+use super::table::{Column, Grid};
+use crate::run::items::{
+    DatabaseItem, DifferenceItem, FailedRun, HealthItem, Item, RunItem, SourceItem, StateItem, StatusItem, TableItem,
+};
 
-/// Widest line of a cell that holds text for people.
-const CELL_WIDTH: usize = 90;
-/// Keys that come first among the columns of a table by keys, in this order; the rest follow by name.
-const FIRST_KEYS: [&str; 4] = ["dependency", "table", "database", "ok"];
-
-/// The table of a report's items.
-pub(super) fn table(report: &Report) -> String {
-    match report.action {
-        "status" => status_table(&report.items),
-        "list-databases" => databases_table(&report.items),
-        _ => table_by_keys(&report.items),
-    }
-}
-
-/// One row a database: where it stands, who works on it, how the last run ended.
-fn status_table(items: &[Value]) -> String {
-    let header = ["database", "synced through", "lag", "unfinished", "lease", "last run"];
-    let mut table = new_table(header.map(str::to_owned).into_iter());
+/// The tables of a report's items, one for each kind.
+pub(super) fn tables(items: &[Item], width: Option<usize>) -> Vec<String> {
+    let mut found = Found::default();
     for item in items {
-        let lag = item["lag_seconds"].as_i64().map_or_else(|| "-".to_owned(), duration);
-        let sources = item["data_sources"].as_array().map_or(&[][..], Vec::as_slice);
-        let unfinished = match sources {
-            [] => "-",
-            sources if sources.iter().any(|source| !source["resume"].is_null()) => "yes",
-            _ => "no",
+        match item {
+            Item::Health(item) => found.health.push(item),
+            Item::Database(item) => found.databases.push(item),
+            Item::Status(item) => found.status.push(item),
+            Item::Table(item) => found.tables.push(item),
+            Item::Difference(item) => found.differences.push(item),
+        }
+    }
+    found.tables_of(width)
+}
+
+/// The items of a report by kind.
+#[derive(Default)]
+struct Found<'a> {
+    health: Vec<&'a HealthItem>,
+    databases: Vec<&'a DatabaseItem>,
+    status: Vec<&'a StatusItem>,
+    tables: Vec<&'a TableItem>,
+    differences: Vec<&'a DifferenceItem>,
+}
+
+impl Found<'_> {
+    fn tables_of(&self, width: Option<usize>) -> Vec<String> {
+        let mut tables = Vec::new();
+        let mut add = |is_wanted: bool, grid: Grid| {
+            if is_wanted {
+                tables.push(grid.render(width));
+            }
         };
-        let synced_through =
-            item["error"]["class"].as_str().map_or_else(|| time(&item["synced_through"]), str::to_owned);
-        table.add_row([
-            Cell::new(cell_text(&item["database"])),
-            Cell::new(synced_through),
-            right(lag),
-            Cell::new(unfinished),
-            Cell::new(lease(item)),
-            Cell::new(last_run(&item["last_run"])),
-        ]);
-    }
-    table.trim_fmt()
-}
-
-/// Who works on the database: `-` = unknown, because there is no state table or it is down.
-fn lease(item: &Value) -> String {
-    match item.get("lease") {
-        None => "-".to_owned(),
-        Some(Value::Null) => "free".to_owned(),
-        Some(held) => format!("held until {} by run {}", cell_text(&held["until"]), cell_text(&held["run_id"])),
+        add(!self.health.is_empty(), health(&self.health));
+        add(!self.databases.is_empty(), databases(&self.databases));
+        add(!self.status.is_empty(), status(&self.status));
+        let several = self.status.iter().filter_map(|item| item.standing.known());
+        add(several.clone().any(|known| known.data_sources.len() > 1), sources(&self.status));
+        let has_runs = |item: &&&StatusItem| item.state.as_ref().is_some_and(|state| !state.runs.is_empty());
+        add(self.status.iter().any(|item| has_runs(&item)), runs(&self.status));
+        add(!self.tables.is_empty(), made_tables(&self.tables));
+        add(!self.differences.is_empty(), differences(&self.differences));
+        tables
     }
 }
 
-/// `sync complete 3m ago`, `sync failed 3m ago (NotionUnauthorized)`.
-fn last_run(run: &Value) -> String {
-    if !run.is_object() {
-        return "-".to_owned();
+fn health(items: &[&HealthItem]) -> Grid {
+    let mut grid = Grid::new(&[
+        Column::always("dependency"),
+        Column::always("ok"),
+        Column::ranked("class", 1),
+        Column::always("detail").text(),
+    ]);
+    for item in items {
+        let class = item.class.map_or_else(dash, |class| class.name().to_owned());
+        let ok = if item.ok { "yes" } else { "NO" };
+        grid.row([item.dependency.replace('`', ""), ok.to_owned(), class, item.detail.replace('`', "")]);
     }
-    let age = run["age_seconds"].as_i64().map_or_else(|| cell_text(&run["started_at"]), |age| duration(age) + " ago");
-    let class = run["error_class"].as_str().map_or_else(String::new, |class| format!(" ({class})"));
-    format!("{} {} {age}{class}", cell_text(&run["action"]), cell_text(&run["outcome"]))
+    grid
 }
 
 /// One row a data source; a database that could not be asked gets one row with its failure's class.
-fn databases_table(items: &[Value]) -> String {
-    let header = ["database", "database id", "data source", "data source id", "synced through"];
-    let mut table = new_table(header.map(str::to_owned).into_iter());
+fn databases(items: &[&DatabaseItem]) -> Grid {
+    let mut grid = Grid::new(&[
+        Column::always("database"),
+        Column::ranked("database id", 1),
+        Column::always("data source"),
+        Column::ranked("data source id", 2),
+        Column::always("synced through"),
+    ]);
     for item in items {
-        let mut names = [cell_text(&item["database"]), cell_text(&item["database_id"])];
-        let sources = item["data_sources"].as_array().map_or(&[][..], Vec::as_slice);
+        let mut names = [item.database.to_string(), item.database_id.to_string()];
+        let sources = item.found.known().map_or(&[][..], |found| found.data_sources.as_slice());
         for source in sources {
             let [database, id] = std::mem::take(&mut names);
-            let source = [&source["name"], &source["data_source_id"]]
-                .map(cell_text)
-                .into_iter()
-                .chain([time(&source["synced_through"])]);
-            table.add_row([database, id].into_iter().chain(source));
+            let name = source.name.clone().unwrap_or_default();
+            let synced = source.synced_through.map_or_else(|| "never synced".to_owned(), minute);
+            grid.row([database, id, name, source.data_source_id.to_string(), synced]);
         }
         if sources.is_empty() {
             let [database, id] = names;
-            let instead = item["error"]["class"].as_str().unwrap_or("none").to_owned();
-            table.add_row([database, id, instead, String::new(), String::new()]);
+            let instead = item.found.error().map_or_else(|| "none".to_owned(), |error| error.class.to_string());
+            grid.row([database, id, instead, String::new(), String::new()]);
         }
     }
-    table.trim_fmt()
+    grid
 }
 
-/// Any list of objects: one column a key.
-fn table_by_keys(items: &[Value]) -> String {
-    let empty = Map::new();
-    let objects: Vec<&Map<String, Value>> = items.iter().map(|item| item.as_object().unwrap_or(&empty)).collect();
-    let mut keys: Vec<&str> =
-        FIRST_KEYS.into_iter().filter(|name| objects.iter().any(|object| object.contains_key(*name))).collect();
-    for name in objects.iter().flat_map(|object| object.keys()) {
-        if !keys.contains(&name.as_str()) {
-            keys.push(name);
+/// One row a database: where it stands, who works on it, how the last run ended, what to do.
+fn status(items: &[&StatusItem]) -> Grid {
+    let mut grid = Grid::new(&[
+        Column::always("database"),
+        Column::always("synced through"),
+        Column::always("lag").number(),
+        Column::ranked("unfinished", 4),
+        Column::ranked("running", 2),
+        Column::always("last run"),
+        Column::ranked("last complete sync", 3),
+        Column::ranked("last full refresh", 5),
+        Column::ranked("last sweep", 6),
+        Column::ranked("to do", 1).text(),
+    ]);
+    for item in items {
+        let known = item.standing.known();
+        let sources = known.map_or(&[][..], |known| known.data_sources.as_slice());
+        let state = item.state.as_ref();
+        let error = item.standing.error().map(|error| error.class.to_string());
+        let synced = error.unwrap_or_else(|| time(known.and_then(|known| known.synced_through)));
+        let oldest = |of: fn(&SourceItem) -> Option<Timestamp>| time(sources.iter().map(of).min().flatten());
+        grid.row([
+            item.database.to_string(),
+            synced,
+            known.and_then(|known| known.lag_seconds).map_or_else(dash, duration),
+            unfinished(sources),
+            state.map_or_else(dash, running),
+            state.and_then(|state| state.last_run.as_ref()).map_or_else(dash, last_run),
+            state.and_then(|state| state.last_complete_sync.as_ref()).map_or_else(dash, age),
+            oldest(|source| source.more.as_ref()?.last_full_refresh_at),
+            oldest(|source| source.more.as_ref()?.last_sweep_at),
+            state.and_then(|state| state.last_failure.as_ref()).map_or_else(dash, to_do),
+        ]);
+    }
+    grid
+}
+
+fn unfinished(sources: &[SourceItem]) -> String {
+    let has_position = |source: &SourceItem| source.more.as_ref().is_some_and(|more| more.resume.is_some());
+    match sources {
+        [] => dash(),
+        sources if sources.iter().any(has_position) => "yes".to_owned(),
+        _ => "no".to_owned(),
+    }
+}
+
+/// The run that works on the database.
+fn running(state: &StateItem) -> String {
+    state.lease.as_ref().map_or_else(|| "no".to_owned(), |lease| format!("run {}", lease.run_id))
+}
+
+/// `sync complete 3m ago`, `sync failed 3m ago (NotionUnauthorized)`.
+fn last_run(run: &RunItem) -> String {
+    let class = run.error_class.as_deref().map_or_else(String::new, |class| format!(" ({class})"));
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    format!("{} {} {}{class}", part(&run.action), part(&run.outcome), age(run))
+}
+
+fn age(run: &RunItem) -> String {
+    run.age_seconds.map_or_else(|| run.started_at.clone(), |age| duration(age) + " ago")
+}
+
+/// What to do about the last failure, while it lasts.
+fn to_do(failed: &FailedRun) -> String {
+    let class = failed.run.error_class.as_deref().unwrap_or("unknown failure");
+    failed.remedy.map_or_else(|| class.to_owned(), |remedy| format!("{remedy} ({class})"))
+}
+
+/// One row a data source, where a database has several.
+fn sources(items: &[&StatusItem]) -> Grid {
+    let mut grid = Grid::new(&[
+        Column::always("database"),
+        Column::always("data source id"),
+        Column::always("synced through"),
+        Column::ranked("unfinished", 1),
+        Column::ranked("last full refresh", 2),
+        Column::ranked("last sweep", 3),
+    ]);
+    for item in items {
+        let sources = item.standing.known().map_or(&[][..], |known| known.data_sources.as_slice());
+        for source in sources.iter().filter(|_| sources.len() > 1) {
+            let more = source.more.as_ref();
+            grid.row([
+                item.database.to_string(),
+                source.data_source_id.to_string(),
+                time(source.synced_through),
+                unfinished(std::slice::from_ref(source)),
+                time(more.and_then(|more| more.last_full_refresh_at)),
+                time(more.and_then(|more| more.last_sweep_at)),
+            ]);
         }
     }
-    let mut table = new_table(keys.iter().map(|name| name.replace('_', " ")));
-    for object in objects {
-        table.add_row(keys.iter().map(|name| {
-            let value = object.get(*name).unwrap_or(&Value::Null);
-            let text = wrapped(&cell_text(value));
-            if value.is_number() { right(text) } else { Cell::new(text) }
-        }));
-    }
-    table.trim_fmt()
+    grid
 }
 
-/// A value as a cell: text bare, lists one entry a line, objects as `key value` pairs.
-fn cell_text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Bool(true) => "yes".to_owned(),
-        Value::Bool(false) => "no".to_owned(),
-        Value::Number(number) => number.as_u64().map_or_else(|| number.to_string(), grouped),
-        Value::Array(values) => values.iter().map(cell_text).collect::<Vec<_>>().join("\n"),
-        Value::Object(object) => {
-            object.iter().map(|(name, value)| format!("{name} {}", cell_text(value))).collect::<Vec<_>>().join(", ")
+/// One row a run, the latest first.
+fn runs(items: &[&StatusItem]) -> Grid {
+    let mut grid = Grid::new(&[
+        Column::always("database"),
+        Column::always("began"),
+        Column::always("action"),
+        Column::always("outcome"),
+        Column::ranked("took", 2).number(),
+        Column::ranked("rows read", 3).number(),
+        Column::ranked("failure", 1),
+        Column::ranked("run", 4),
+    ]);
+    for item in items {
+        for run in item.state.iter().flat_map(|state| &state.runs) {
+            let seconds = |millis: i64| format!("{}.{} s", millis / 1000, millis % 1000 / 100);
+            let part = |part: &Option<String>| part.clone().unwrap_or_else(dash);
+            grid.row([
+                item.database.to_string(),
+                run.started_at.parse().map_or_else(|_| run.started_at.clone(), minute),
+                part(&run.action),
+                part(&run.outcome),
+                run.duration_ms.map_or_else(dash, seconds),
+                run.pages_read.and_then(|rows| u64::try_from(rows).ok()).map_or_else(dash, super::render::grouped),
+                part(&run.error_class),
+                part(&run.run_id),
+            ]);
         }
     }
+    grid
 }
 
-/// The text with line feeds between words, so that no line is wider than a cell (a longer word stays whole).
-fn wrapped(text: &str) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= CELL_WIDTH => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
+fn made_tables(items: &[&TableItem]) -> Grid {
+    let mut grid = Grid::new(&[Column::always("table"), Column::always("state").text()]);
+    for item in items {
+        let state = match item.columns_added.as_slice() {
+            [] => "ready".to_owned(),
+            added => format!("ready; columns added: {}", added.join(", ")),
+        };
+        grid.row([item.table.replace('`', ""), state]);
     }
-    lines.join("\n")
+    grid
 }
 
-fn time(value: &Value) -> String {
-    let at = value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
-    at.map_or_else(|| cell_text(value), minute)
+fn differences(items: &[&DifferenceItem]) -> Grid {
+    let mut grid = Grid::new(&[
+        Column::always("page"),
+        Column::always("difference"),
+        Column::ranked("detail", 1),
+        Column::ranked("data source id", 2),
+    ]);
+    for item in items {
+        grid.row([
+            item.page_id.to_string(),
+            item.difference.described().to_owned(),
+            item.detail.clone().unwrap_or_else(dash),
+            item.data_source_id.map_or_else(dash, |id| id.to_string()),
+        ]);
+    }
+    grid
 }
 
-/// Whole seconds as a person says them: `2m 5s`.
+fn dash() -> String {
+    "-".to_owned()
+}
+
+fn time(at: Option<Timestamp>) -> String {
+    at.map_or_else(dash, minute)
+}
+
+/// Whole seconds as a person says them, in the two largest units: `2m 5s`, `3d 4h`.
 fn duration(seconds: i64) -> String {
-    format!("{:#}", SignedDuration::from_secs(seconds))
+    let text = format!("{:#}", SignedDuration::from_secs(seconds));
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::ids::RunId;
-
-    fn shown(action: &'static str, items: Vec<Value>) -> String {
-        let mut report = Report::begin(action, RunId::random(), Timestamp::UNIX_EPOCH);
-        report.items = items;
-        table(&report)
-    }
-
-    #[test]
-    fn health_is_a_table_of_its_keys() {
-        let items = vec![
-            json!({"dependency": "notion", "ok": true, "detail": "the token is accepted"}),
-            json!({"dependency": "databricks", "ok": false, "class": "DatabricksForbidden", "detail": "answered 403",
-                   "missing": ["a", "b"], "milliseconds": 1234}),
-        ];
-        insta::assert_snapshot!(shown("health", items), @r"
-         dependency  ok   detail                 class                milliseconds  missing
-        ────────────────────────────────────────────────────────────────────────────────────
-         notion      yes  the token is accepted  -                    -             -
-         databricks  no   answered 403           DatabricksForbidden         1,234  a
-                                                                                    b
-        ");
-    }
-
-    #[test]
-    fn a_long_text_is_wrapped_between_words() {
-        let text = "a reason of some length ".repeat(20);
-        assert!(wrapped(&text).lines().all(|line| line.chars().count() <= CELL_WIDTH));
-        assert_eq!(wrapped(&text).replace('\n', " "), text);
-    }
-
-    #[test]
-    fn status_is_a_row_a_database() {
-        let running = json!({
-            "database": "projects", "database_id": "x", "synced_through": "2026-11-22T14:58:00Z", "lag_seconds": 125,
-            "data_sources": [{"resume": {"version": 1}}],
-            "lease": {"run_id": "run-1", "until": "2026-11-22T15:01:00Z"},
-            "last_run": {"action": "sync", "outcome": "failed", "age_seconds": 7260, "error_class": "NotionForbidden"},
-        });
-        let fresh =
-            json!({"database": "risks", "synced_through": null, "data_sources": [], "lease": null, "last_run": null});
-        let no_table = json!({"database": "actions", "error": {"class": "TableMissing", "message": "x"}});
-        insta::assert_snapshot!(shown("status", vec![running, fresh, no_table]), @r"
-         database  synced through     lag    unfinished  lease                                         last run
-        ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-         projects  2026-11-22 14:58Z  2m 5s  yes         held until 2026-11-22T15:01:00Z by run run-1  sync failed 2h 1m ago (NotionForbidden)
-         risks     -                      -  -           free                                          -
-         actions   TableMissing           -  -           -                                             -
-        ");
-    }
-
-    #[test]
-    fn databases_are_a_row_a_data_source() {
-        let source =
-            |name: &str| json!({"data_source_id": "source-id", "name": name, "synced_through": "2026-11-22T14:58:00Z"});
-        let items = vec![
-            json!({"database": "projects", "database_id": "database-id", "data_sources": [source("2025"), source("2026")]}),
-            json!({"database": "risks", "database_id": "database-id", "error": {"class": "SourceAccessLost"}}),
-        ];
-        insta::assert_snapshot!(shown("list-databases", items), @r"
-         database  database id  data source       data source id  synced through
-        ────────────────────────────────────────────────────────────────────────────
-         projects  database-id  2025              source-id       2026-11-22 14:58Z
-                                2026              source-id       2026-11-22 14:58Z
-         risks     database-id  SourceAccessLost
-        ");
-    }
-}
+mod tests;

@@ -3,7 +3,9 @@
 mod arguments;
 mod items;
 mod progress;
+mod remarks;
 mod render;
+mod table;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -14,6 +16,7 @@ use clap::Parser;
 
 use self::arguments::{Arguments, OutputFormat};
 use self::progress::ProgressView;
+use self::render::Look;
 use crate::app::{App, RunContext};
 use crate::config::{Config, Variables};
 use crate::failure::{ExitCode, Failure};
@@ -37,17 +40,28 @@ pub struct Outputs {
     pub standard_error: Sink,
     /// Whether a person watches standard error.
     pub is_terminal: bool,
+    /// Columns of the terminal that standard output is; `None` = it is none.
+    pub width: Option<usize>,
+    /// Whether reports may be coloured.
+    pub has_color: bool,
 }
 
 impl Outputs {
     /// The process's own.
     #[must_use]
     pub fn of_process() -> Self {
+        let terminal = console::Term::stdout();
         Self {
             standard_output: Mutex::new(Box::new(std::io::stdout())),
             standard_error: telemetry::standard_error(),
             is_terminal: std::io::stderr().is_terminal(),
+            width: terminal.size_checked().map(|(_, columns)| usize::from(columns)),
+            has_color: terminal.is_term() && console::colors_enabled(),
         }
+    }
+
+    fn look(&self) -> Look {
+        Look { width: self.width, has_color: self.has_color }
     }
 
     /// Writes to standard output; `false` = it could not be written, which is told on standard error. A reader that has
@@ -172,7 +186,7 @@ async fn perform(
         }
     }
     if arguments.output == OutputFormat::Text {
-        is_written &= outputs.print(&render::text(&reports));
+        is_written &= outputs.print(&render::text(&reports, outputs.look()));
     }
     let is_all_done = reports.len() == actions.len()
         && reports.iter().all(|report| matches!(report.outcome, Outcome::Complete | Outcome::Skipped));
@@ -199,7 +213,7 @@ fn refuse(arguments: &Arguments, failure: &Failure, outputs: &Outputs) -> u8 {
     match arguments.output {
         OutputFormat::Text => (outputs.standard_error)(&format!("error: {}: {}", failure.class(), failure.describe())),
         OutputFormat::Json => {
-            let mut report = Report::begin(arguments.command.name(), RunId::random(), Clock::System.now());
+            let mut report = Report::begin(Some(arguments.command.kind()), RunId::random(), Clock::System.now());
             report.fail(failure);
             outputs.print(&render::json_line(&report));
         }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::*;
+use crate::action::ActionKind;
 use crate::failure::FailureClass;
 use crate::telemetry::tests::capture;
 
@@ -39,8 +40,13 @@ impl Write for Written {
 async fn command(variables: Variables, line: &str) -> (u8, String, String) {
     let written = Written::default();
     let (lines, sink) = capture();
-    let outputs =
-        Outputs { standard_output: Mutex::new(Box::new(written.clone())), standard_error: sink, is_terminal: false };
+    let outputs = Outputs {
+        standard_output: Mutex::new(Box::new(written.clone())),
+        standard_error: sink,
+        is_terminal: false,
+        width: None,
+        has_color: false,
+    };
     let code = run(line.split(' ').map(OsString::from), variables, &outputs).await;
     let output = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
     let errors = lines.lock().unwrap().join("\n");
@@ -90,7 +96,7 @@ async fn wrong_arguments_are_a_wrong_request_and_help_is_none() {
 #[test]
 fn the_first_failure_decides_and_partial_only_without_one() {
     let report = |outcome: Outcome, class: Option<FailureClass>| {
-        let mut report = Report::begin("sync", RunId::random(), Clock::System.now());
+        let mut report = Report::begin(Some(ActionKind::Sync), RunId::random(), Clock::System.now());
         report.outcome = outcome;
         if let Some(class) = class {
             report.fail(&Failure::new(class, "failed"));

@@ -5,6 +5,7 @@ mod client;
 mod error;
 mod sql;
 mod statement;
+mod warehouse;
 
 pub use client::Client;
 pub use error::DatabricksError;

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod deadline;
+pub mod items;
 pub mod progress;
 pub mod report;
 

@@ -4,14 +4,17 @@ mod pages;
 mod row;
 mod sweep;
 mod tables;
+mod verify;
 mod watermarks;
 
 pub use pages::{check_removals, merge_pages, merge_removals};
 pub use row::{EncodedRow, HashStart, Removal, RemovalReason, Row};
 pub use sweep::{CreatedWindow, Difference, IdRange, ListedRow, Side, compare_listing, read_comparison};
 pub use tables::{Tables, add_columns, create_schema, create_table, missing_columns, read_columns, set_properties};
+pub use verify::{Comparison, ContentDifference, PageRange, WalkedRow, compare_content, read_content_comparison};
 pub use watermarks::{
     ProofKey, WatermarkRow, check_proof, delete_watermark, merge_watermark, read_watermarks, watermarks_of,
+    watermarks_of_several,
 };
 
 use serde::Serialize;

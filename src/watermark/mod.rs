@@ -10,10 +10,12 @@
 //! run's row. When the row is another's, or is gone, the item is removed and the data source begins again from the truth.
 
 mod cache;
+mod peek;
 mod resume;
 mod truth;
 
 pub use cache::Cache;
+pub use peek::Peeked;
 pub use resume::{Resume, Stretch, Swept};
 pub use truth::{SentRows, Truth};
 
@@ -134,33 +136,6 @@ impl Watermarks {
             })
             .collect();
         Ok(Loaded { watermarks, is_cache_usable, warnings })
-    }
-
-    /// What the stores say for people: the cache where there is one, so that no warehouse starts; else the truth.
-    /// `is_cache_down` turns true when DynamoDB does not answer, which then is asked no more.
-    ///
-    /// # Errors
-    /// When the truth is needed and can't be read.
-    pub async fn peek(
-        &self,
-        database: &Database,
-        down: &mut Option<String>,
-        run: &Run,
-    ) -> Result<Vec<WatermarkRow>, Failure> {
-        if let Some(cache) = self.cache.as_ref().filter(|_| down.is_none()) {
-            match state_table::asked(&run.deadline, Box::pin(cache.load_all(database))).await {
-                Ok(rows) if !rows.is_empty() => return Ok(rows),
-                Ok(_) => {}
-                Err(failure) => {
-                    let reason = failure.describe();
-                    warn!(reason, "the cache could not be read");
-                    if failure.class() == FailureClass::DynamoDbUnavailable {
-                        *down = Some(reason);
-                    }
-                }
-            }
-        }
-        self.truth.load(database, run).await
     }
 
     /// Proves that the table holds `keys` and stores the row in the truth; the cache follows, best effort.
