@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use self::arguments::{Arguments, OutputFormat};
+use self::arguments::{Arguments, Command, OutputFormat};
 use self::progress::ProgressView;
 use self::render::Look;
 use crate::app::{App, RunContext};
@@ -93,6 +93,10 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
             return if outputs.print(text) { ExitCode::Done } else { ExitCode::Internal } as u8;
         }
     };
+    if let Command::Completions { shell } = arguments.command {
+        let is_written = outputs.print(&arguments::completions(shell));
+        return if is_written { ExitCode::Done } else { ExitCode::Internal } as u8;
+    }
     let view = ProgressView::new(outputs.is_terminal, outputs.standard_error.clone());
     telemetry::install(telemetry::Style::Text, telemetry::command_line_level(arguments.verbosity), view.log_sink());
     let interruption = Interruption::default();
@@ -213,7 +217,7 @@ fn refuse(arguments: &Arguments, failure: &Failure, outputs: &Outputs) -> u8 {
     match arguments.output {
         OutputFormat::Text => (outputs.standard_error)(&format!("error: {}: {}", failure.class(), failure.describe())),
         OutputFormat::Json => {
-            let mut report = Report::begin(Some(arguments.command.kind()), RunId::random(), Clock::System.now());
+            let mut report = Report::begin(arguments.command.kind(), RunId::random(), Clock::System.now());
             report.fail(failure);
             outputs.print(&render::json_line(&report));
         }

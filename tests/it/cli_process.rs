@@ -290,6 +290,20 @@ fn variables_may_come_from_a_file_and_the_environment_wins_over_it() {
 }
 
 #[test]
+fn completions_name_every_command_and_need_no_configuration() {
+    run_test(async {
+        for shell in ["bash", "zsh", "fish"] {
+            let script = notion_sync(&Default::default(), &["completions", shell]).await;
+            assert_eq!((script.code, script.stderr.as_str()), (Some(0), ""), "{shell}");
+            for part in ["list-databases", "verify", "full-refresh", "env-file"] {
+                assert!(script.stdout.contains(part), "{shell}: {part}");
+            }
+        }
+        said(&notion_sync(&Default::default(), &["completions", "csh"]).await, 2, "bash, zsh, fish");
+    });
+}
+
+#[test]
 fn help_and_version_need_no_configuration() {
     run_test(async {
         let help = notion_sync(&Default::default(), &["--help"]).await;
