@@ -210,7 +210,7 @@ pub fn watermarks_of_several(tables: &Tables, database_ids: &[DatabaseId]) -> Re
 
 fn read_where(tables: &Tables, condition: &str) -> String {
     format!(
-        "SELECT database_id, data_source_id, unix_millis(synced_through) AS synced_through, \
+        "SELECT data_source_id, database_id, unix_millis(synced_through) AS synced_through, \
          unix_millis(last_edited_time) AS last_edited_time, resume, \
          unix_millis(last_full_refresh_at) AS last_full_refresh_at, unix_millis(last_sweep_at) AS last_sweep_at, \
          sync_run_id \
