@@ -1,14 +1,20 @@
 //! What a run is asked to do; event and command line both end here.
 
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
 use crate::ids::DatabaseName;
 
-/// One request to the service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+/// The kind of an action, without what it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ActionKind {
     /// Bring one database's rows up to date.
-    Sync(SyncRequest),
+    Sync,
     /// Find rows that were trashed, moved, deleted, restored; mark and repair them.
-    Sweep(SweepRequest),
+    Sweep,
+    /// Compare the table with Notion, row for row; change nothing.
+    Verify,
     /// Probe Notion, Databricks, DynamoDB and Secrets Manager one by one.
     Health,
     /// Name, id, data sources and watermark of each configured database.
@@ -17,6 +23,72 @@ pub enum Action {
     InitTables,
     /// Watermark, lag, lease and last run of each database.
     Status,
+}
+
+impl ActionKind {
+    /// Every kind there is, in the order that messages list them.
+    pub const ALL: &'static [Self] =
+        &[Self::Sync, Self::Sweep, Self::Verify, Self::Health, Self::ListDatabases, Self::InitTables, Self::Status];
+
+    /// The name in events, reports, metrics and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Sweep => "sweep",
+            Self::Verify => "verify",
+            Self::Health => "health",
+            Self::ListDatabases => "list-databases",
+            Self::InitTables => "init-tables",
+            Self::Status => "status",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// Whether data flows: an operator's `status` or `verify` is no sign that it does.
+    #[must_use]
+    pub const fn moves_data(self) -> bool {
+        matches!(self, Self::Sync | Self::Sweep)
+    }
+}
+
+impl fmt::Display for ActionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for ActionKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// One request to the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Bring one database's rows up to date.
+    Sync(SyncRequest),
+    /// Find rows that were trashed, moved, deleted, restored; mark and repair them.
+    Sweep(SweepRequest),
+    /// Compare one database's rows in the table with Notion; change nothing.
+    Verify(DatabaseName),
+    /// Probe Notion, Databricks, DynamoDB and Secrets Manager one by one.
+    Health,
+    /// Name, id, data sources and watermark of each configured database.
+    ListDatabases,
+    /// Create or upgrade schema and tables.
+    InitTables,
+    /// Watermark, lag, lease and last run of each database.
+    Status {
+        /// Also the last runs of each.
+        runs: bool,
+    },
 }
 
 /// What `sync` was asked to do.
@@ -42,17 +114,24 @@ pub struct SweepRequest {
 }
 
 impl Action {
+    /// The action's kind.
+    #[must_use]
+    pub fn kind(&self) -> ActionKind {
+        match self {
+            Self::Sync(_) => ActionKind::Sync,
+            Self::Sweep(_) => ActionKind::Sweep,
+            Self::Verify(_) => ActionKind::Verify,
+            Self::Health => ActionKind::Health,
+            Self::ListDatabases => ActionKind::ListDatabases,
+            Self::InitTables => ActionKind::InitTables,
+            Self::Status { .. } => ActionKind::Status,
+        }
+    }
+
     /// The action's name in events, reports and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Sync(_) => "sync",
-            Self::Sweep(_) => "sweep",
-            Self::Health => "health",
-            Self::ListDatabases => "list-databases",
-            Self::InitTables => "init-tables",
-            Self::Status => "status",
-        }
+        self.kind().name()
     }
 
     /// The database the action is about, if it is about one.
@@ -61,7 +140,21 @@ impl Action {
         match self {
             Self::Sync(request) => Some(&request.database),
             Self::Sweep(request) => Some(&request.database),
-            _ => None,
+            Self::Verify(database) => Some(database),
+            Self::Health | Self::ListDatabases | Self::InitTables | Self::Status { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_found_by_its_name() {
+        for kind in ActionKind::ALL {
+            assert_eq!(ActionKind::named(kind.name()), Some(*kind));
+        }
+        assert_eq!(ActionKind::named("Sync"), None);
     }
 }

@@ -8,7 +8,9 @@ use tracing::{Instrument, error, info, info_span};
 use crate::action::{Action, SweepRequest, SyncRequest};
 use crate::actions::health;
 use crate::actions::init_tables;
+use crate::actions::startup::Startup;
 use crate::actions::status;
+use crate::actions::verify;
 use crate::aws::lease::{Acquired, Lease};
 use crate::aws::run_log;
 use crate::aws::state_table;
@@ -35,6 +37,7 @@ pub struct App {
     config: Config,
     clock: Clock,
     clients: Clients,
+    startup: Startup,
 }
 
 /// The context of a run, from whoever asks for it.
@@ -61,7 +64,7 @@ impl App {
     /// As [`App::new`].
     pub async fn with_clock(config: Config, clock: Clock) -> Result<Self, Failure> {
         let clients = Clients::new(&config).await?;
-        Ok(Self { config, clock, clients })
+        Ok(Self { config, clock, clients, startup: Startup::default() })
     }
 
     /// Returns the configuration that the service runs with.
@@ -79,7 +82,7 @@ impl App {
 
     async fn run_within(&self, action: &Action, run: &Run) -> Report {
         let began = Instant::now();
-        let mut report = Report::begin(action.name(), run.id.clone(), self.clock.now());
+        let mut report = Report::begin(Some(action.kind()), run.id.clone(), self.clock.now());
         if let Err(failure) = Box::pin(self.carry_out(action, run, &mut report)).await {
             report.fail(&failure);
         }
@@ -107,9 +110,26 @@ impl App {
             }
             Action::Health => within_budget(run, health::check(config, clients, run, report)).await,
             Action::ListDatabases => within_budget(run, status::list_databases(config, clients, run, report)).await,
-            Action::InitTables => within_budget(run, init_tables::init_tables(clients, run, report)).await,
-            Action::Status => within_budget(run, status::status(config, clients, run, report)).await,
+            Action::InitTables => {
+                within_budget(run, init_tables::init_tables(clients, run, report)).await?;
+                self.startup.note_proven();
+                Ok(())
+            }
+            Action::Status { runs } => within_budget(run, status::status(config, clients, *runs, run, report)).await,
+            Action::Verify(name) => self.verify(name, run, report).await,
         }
+    }
+
+    /// Compares one database with the table. It only reads, so it takes no lease and may run beside a sync.
+    async fn verify(&self, name: &DatabaseName, run: &Run, report: &mut Report) -> Result<(), Failure> {
+        let database = self.database(name)?;
+        report.database = Some(database.name.clone());
+        report.database_id = Some(database.id);
+        run.progress.tell(&ProgressEvent::DatabaseStarted { database: name.clone() });
+        let verified = verify::verify(&self.clients, &self.config.sync, database, run, report).await;
+        let outcome = if verified.is_ok() { Outcome::Complete } else { Outcome::Failed };
+        run.progress.tell(&ProgressEvent::DatabaseEnded { database: name.clone(), outcome: outcome.name() });
+        verified.map_err(|failure| failure.context(format!("database {name}")))
     }
 
     /// Works on one database, under its lease.
@@ -137,10 +157,13 @@ impl App {
             database,
             run,
         };
-        let worked = match work {
-            Work::Sync(options) => Box::pin(engine.sync(options, report)).await,
-            Work::Sweep { allow_removals } => Box::pin(engine.sweep(allow_removals, report)).await,
+        let working = async {
+            match work {
+                Work::Sync(options) => engine.sync(options, report).await,
+                Work::Sweep { allow_removals } => engine.sweep(allow_removals, report).await,
+            }
         };
+        let worked = Box::pin(self.startup.beside(&clients.databricks, run, working)).await;
         let worked = worked.map_err(|failure| failure.context(format!("database {name}")));
         if let Err(failure) = &worked {
             report.fail(failure);

@@ -5,14 +5,12 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::action::{Action, SweepRequest, SyncRequest};
+use crate::action::{Action, ActionKind, SweepRequest, SyncRequest};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{Database, DatabaseName};
 
 /// The fields an event may have.
 const FIELDS: [&str; 6] = ["action", "database", "full_refresh", "restart", "allow_removals", "trigger"];
-/// The actions an event may ask for.
-const ACTIONS: [&str; 6] = ["sync", "sweep", "health", "list-databases", "init-tables", "status"];
 /// Longest part of foreign text that a message repeats.
 const SHOWN_CHARACTERS: usize = 60;
 
@@ -52,12 +50,16 @@ fn request(fields: Fields, databases: &[Database]) -> Result<Request, Failure> {
         return Err(invalid(format!("unknown field {}; known are {}", shown(unknown), FIELDS.join(", "))));
     }
     let name = fields.text("action")?.unwrap_or_else(|| "sync".to_owned());
-    let allowed: &[&str] = match name.as_str() {
-        "sync" => &FIELDS,
-        "sweep" => &["action", "database", "allow_removals", "trigger"],
-        known if ACTIONS.contains(&known) => &["action", "trigger"],
-        unknown => {
-            return Err(invalid(format!("unknown action {}; known are {}", shown(unknown), ACTIONS.join(", "))));
+    let Some(kind_asked) = ActionKind::named(&name) else {
+        let known: Vec<&str> = ActionKind::ALL.iter().map(|kind| kind.name()).collect();
+        return Err(invalid(format!("unknown action {}; known are {}", shown(&name), known.join(", "))));
+    };
+    let allowed: &[&str] = match kind_asked {
+        ActionKind::Sync => &FIELDS,
+        ActionKind::Sweep => &["action", "database", "allow_removals", "trigger"],
+        ActionKind::Verify => &["action", "database", "trigger"],
+        ActionKind::Health | ActionKind::ListDatabases | ActionKind::InitTables | ActionKind::Status => {
+            &["action", "trigger"]
         }
     };
     if let Some(stray) = fields.names().find(|name| !allowed.contains(name)) {
@@ -69,21 +71,22 @@ fn request(fields: Fields, databases: &[Database]) -> Result<Request, Failure> {
         Some(other) => return Err(invalid(format!("trigger must be an object, not {}", kind(&other)))),
     };
     let flag = |name: &str| fields.flag(name);
-    let action = match name.as_str() {
-        "sync" => Action::Sync(SyncRequest {
+    let action = match kind_asked {
+        ActionKind::Sync => Action::Sync(SyncRequest {
             full_refresh: flag("full_refresh")?,
             restart: flag("restart")?,
             allow_removals: flag("allow_removals")?,
             database: database(&fields, &name, databases)?,
         }),
-        "sweep" => Action::Sweep(SweepRequest {
+        ActionKind::Sweep => Action::Sweep(SweepRequest {
             allow_removals: flag("allow_removals")?,
             database: database(&fields, &name, databases)?,
         }),
-        "health" => Action::Health,
-        "list-databases" => Action::ListDatabases,
-        "init-tables" => Action::InitTables,
-        _ => Action::Status,
+        ActionKind::Verify => Action::Verify(database(&fields, &name, databases)?),
+        ActionKind::Health => Action::Health,
+        ActionKind::ListDatabases => Action::ListDatabases,
+        ActionKind::InitTables => Action::InitTables,
+        ActionKind::Status => Action::Status { runs: false },
     };
     Ok(Request { action, trigger })
 }
@@ -267,7 +270,7 @@ mod tests {
         let request = SweepRequest { database: DatabaseName::parse("risks").unwrap(), allow_removals: false };
         assert_eq!(action(object), Action::Sweep(request));
         let text = r#"{"source":"aws.scheduler","detail-type":"Scheduled Event","detail":"{\"action\":\"status\"}"}"#;
-        assert_eq!(action(text), Action::Status);
+        assert_eq!(action(text), Action::Status { runs: false });
         let empty = r#"{"source":"aws.scheduler","detail-type":"Scheduled Event","detail":"{}"}"#;
         assert!(refusal(empty).contains("the action sync needs a database; configured are actions, budget_lines"));
         assert!(refusal(r#"{"detail-type":"x"}"#).contains("detail must be an object or text holding one, not null"));
@@ -312,7 +315,7 @@ mod tests {
         InvalidRequest: the event is not JSON: trailing characters at line 1 column 21
         InvalidRequest: the event has the field "action" twice at line 1 column 34
         InvalidRequest: action must be text, not a number
-        InvalidRequest: unknown action "synch"; known are sync, sweep, health, list-databases, init-tables, status
+        InvalidRequest: unknown action "synch"; known are sync, sweep, verify, health, list-databases, init-tables, status
         InvalidRequest: unknown field "databse"; known are action, database, full_refresh, restart, allow_removals, trigger
         InvalidRequest: the action sync needs a database; configured are actions, budget_lines, programs, projects, risks
         InvalidRequest: database must be text, not null
@@ -342,7 +345,8 @@ mod tests {
                 Err(failure) => panic!("{}: {failure}", path.display()),
             }
         }
-        for name in ACTIONS {
+        for kind in ActionKind::ALL {
+            let name = kind.name();
             assert!(actions.contains(&name), "no sample of {name}");
         }
     }

@@ -23,6 +23,11 @@ macro_rules! failure_classes {
                 match self { $(Self::$name => stringify!($name),)+ }
             }
 
+            /// The class with this name.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|class| class.name() == name)
+            }
+
             /// The family, which decides the command line's exit code.
             pub fn exit_code(self) -> ExitCode {
                 match self { $(Self::$name => ExitCode::$exit,)+ }
@@ -101,6 +106,8 @@ failure_classes! {
     ProofFailed => Integrity, "Run again; if it lasts, something else writes or deletes in notion_raw_pages.";
     /// A sweep found a key of notion_raw_pages in more than one row.
     DuplicateKeys => Integrity, "Run the MERGE that the message names, then `notion-sync sweep`, which writes each of these rows once.";
+    /// A verification found that the table differs from Notion.
+    MirrorDiffers => Integrity, "Run `notion-sync sweep`, then verify again; differences that stay are mended by `sync --full-refresh`.";
     /// A statement parsed another number of rows than was sent.
     RowCountMismatch => Integrity, "Report it with the statement id; the watermark stays where it was.";
     /// A stored position or watermark can't be read by this version.
@@ -205,8 +212,8 @@ impl Failure {
         self.class
     }
 
-    /// Message, causes and what to do, in one line: the text for people, reports and the Lambda's `errorMessage`.
-    pub fn describe(&self) -> String {
+    /// Message and causes, without what to do.
+    pub fn message(&self) -> String {
         let mut text = self.message.clone();
         let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
         while let Some(error) = cause {
@@ -217,6 +224,13 @@ impl Failure {
             }
             cause = error.source();
         }
+        text
+    }
+
+    /// Message, causes and what to do, in one line: the text for people, reports and the Lambda's `errorMessage`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut text = self.message();
         if !text.ends_with(['.', '!', '?']) {
             text.push('.');
         }

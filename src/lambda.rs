@@ -9,6 +9,7 @@ use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
 use tracing::Instrument;
 
+use crate::action::ActionKind;
 use crate::app::{App, RunContext};
 use crate::config::{Config, Variables};
 use crate::event::{self, Request};
@@ -80,7 +81,7 @@ impl Handler {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::error!(class = error.class.name(), "the invocation was refused: {}", error.message);
-                return self.failed("unknown", error);
+                return self.failed(None, error);
             }
         };
         let Request { action, trigger } = request;
@@ -92,7 +93,7 @@ impl Handler {
         match unless_it_panics(Box::pin(app.run(&action, &context))).await {
             Ok(report) => report,
             Err(failure) => {
-                let mut report = self.failed(action.name(), (&failure).into());
+                let mut report = self.failed(Some(action.kind()), (&failure).into());
                 report.database = action.database().cloned();
                 report
             }
@@ -107,7 +108,7 @@ impl Handler {
     }
 
     /// The report of a run that never was, or of which nothing is left.
-    fn failed(&self, action: &'static str, error: ErrorReport) -> Report {
+    fn failed(&self, action: Option<ActionKind>, error: ErrorReport) -> Report {
         let mut report = Report::begin(action, RunId::random(), self.clock.now());
         report.outcome = Outcome::Failed;
         report.error = Some(error);

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
+use crate::action::ActionKind;
 use crate::run::report::{Outcome, Report};
 
 /// The CloudWatch namespace.
@@ -84,7 +85,7 @@ pub fn record(report: &Report, function_name: &str, request_id: &str) -> String 
         "timestamp": ended_at.to_string(),
         "level": "INFO",
         "message": "metrics",
-        "action": report.action,
+        "action": report.action_name(),
         "outcome": report.outcome.name(),
         "run_id": report.run_id.as_str(),
         "request_id": request_id,
@@ -110,7 +111,7 @@ fn directive(dimensions: &[&str], metrics: Vec<Value>) -> Value {
 /// The metrics that the report has something to say about.
 fn values(report: &Report, ended_at: Timestamp) -> Map<String, Value> {
     // An operator's `status` is no sign that data flows, so it counts in no outcome but the failed one.
-    let moves_data = matches!(report.action, "sync" | "sweep");
+    let moves_data = report.action.is_some_and(ActionKind::moves_data);
     let ended = |outcome: Outcome| u64::from(report.outcome == outcome && (moves_data || outcome == Outcome::Failed));
     let is_blocked = report.error.as_ref().is_some_and(|error| !error.class.is_transient());
     let totals = &report.totals;
@@ -173,7 +174,7 @@ mod tests {
     }
 
     fn sync_report() -> Report {
-        let mut report = Report::begin("sync", RunId::random(), at("2026-11-22T15:00:00Z"));
+        let mut report = Report::begin(Some(ActionKind::Sync), RunId::random(), at("2026-11-22T15:00:00Z"));
         report.database = Some(DatabaseName::parse("projects").unwrap());
         report.duration_ms = 2500;
         report.totals =
@@ -259,7 +260,7 @@ mod tests {
 
     #[test]
     fn an_operators_question_is_no_sign_that_data_flows() {
-        let mut report = Report::begin("status", RunId::random(), at("2026-11-22T15:00:00Z"));
+        let mut report = Report::begin(Some(ActionKind::Status), RunId::random(), at("2026-11-22T15:00:00Z"));
         let record = read(&report);
         assert_eq!((&record["RunsCompleted"], record.get("database")), (&json!(0), None));
         assert_eq!(record["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["FunctionName"]]));

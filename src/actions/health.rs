@@ -1,12 +1,11 @@
 //! The probes of `health`: each dependency by itself, so that the answer says what is wrong with which.
 
-use serde_json::json;
-
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::databricks::{QualifiedName, Statement};
 use crate::failure::{Failure, FailureClass};
 use crate::run::Run;
+use crate::run::items::{HealthItem, Item};
 use crate::run::report::Report;
 use crate::warehouse::{TableDefinition, Tables, missing_columns, read_columns, try_merge};
 
@@ -21,13 +20,12 @@ struct Probe<'a> {
 
 impl Probe<'_> {
     fn note(&mut self, dependency: &str, found: Result<String, Failure>) {
-        let item = match &found {
-            Ok(detail) => json!({"dependency": dependency, "ok": true, "detail": detail}),
-            Err(failure) => {
-                json!({"dependency": dependency, "ok": false, "class": failure.class(), "detail": failure.describe()})
-            }
+        let (class, detail) = match &found {
+            Ok(detail) => (None, detail.clone()),
+            Err(failure) => (Some(failure.class()), failure.describe()),
         };
-        self.report.items.push(item);
+        let item = HealthItem { dependency: dependency.to_owned(), ok: class.is_none(), class, detail };
+        self.report.items.push(Item::Health(item));
         if let Err(failure) = found {
             if self.first_failure.is_some() {
                 self.further.push(format!("{dependency} ({})", failure.class()));

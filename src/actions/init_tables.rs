@@ -1,12 +1,12 @@
 //! `init-tables`: creates schema and tables, and adds the columns that an older version lacks. The only DDL there is.
 
-use serde_json::json;
 use tracing::warn;
 
 use crate::clients::Clients;
 use crate::databricks::{DatabricksError, QualifiedName, Rows};
 use crate::failure::{Failure, FailureClass};
 use crate::run::Run;
+use crate::run::items::{Item, TableItem};
 use crate::run::report::Report;
 use crate::warehouse::{
     TableDefinition, Tables, add_columns, create_plain_table, create_schema, create_table, missing_columns,
@@ -49,7 +49,7 @@ pub(crate) async fn init_tables(clients: &Clients, run: &Run, report: &mut Repor
         if !missing.is_empty() {
             upgrade(clients, run, name, definition, &missing, report).await?;
         }
-        report.items.push(json!({ "table": name.to_string(), "columns_added": missing }));
+        report.items.push(Item::Table(TableItem { table: name.to_string(), columns_added: missing }));
     }
     Ok(())
 }

@@ -2,4 +2,6 @@
 
 pub mod health;
 pub mod init_tables;
+pub mod startup;
 pub mod status;
+pub mod verify;

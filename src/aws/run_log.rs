@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
-use crate::aws::state_table::{Item, StateTable, number, string, text};
+use crate::aws::state_table::{Item, StateTable, integer, number, string, text};
 use crate::failure::Failure;
 use crate::ids::DatabaseId;
 use crate::output;
+use crate::run::items::RunItem;
 use crate::run::report::Report;
 
 const SORT_KEY_PREFIX: &str = "run#";
@@ -25,7 +25,7 @@ pub async fn store(table: &StateTable, database_id: DatabaseId, report: &Report)
     let mut item = Item::from([
         ("pk".to_owned(), string(database_id)),
         ("sk".to_owned(), string(format!("{SORT_KEY_PREFIX}{:.3}", report.started_at))),
-        ("action".to_owned(), string(report.action)),
+        ("action".to_owned(), string(report.action_name())),
         ("outcome".to_owned(), string(report.outcome.name())),
         ("sync_run_id".to_owned(), string(&report.run_id)),
         ("duration_ms".to_owned(), number(i64::try_from(report.duration_ms).unwrap_or(i64::MAX))),
@@ -40,24 +40,32 @@ pub async fn store(table: &StateTable, database_id: DatabaseId, report: &Report)
     put.send().await.map(drop).map_err(|error| table.failure("PutItem", &error))
 }
 
-/// The latest run, as shown by `status`; `None` = none is known.
+/// The last `count` runs, the latest first.
 ///
 /// # Errors
 /// `DynamoDbUnavailable`.
-pub async fn latest(table: &StateTable, database_id: DatabaseId, now: Timestamp) -> Result<Option<Value>, Failure> {
-    let items = table.query(database_id, SORT_KEY_PREFIX, true).await?;
-    Ok(items.first().map(|item| {
-        let at = text(item, "sk").and_then(|key| key.strip_prefix(SORT_KEY_PREFIX)).unwrap_or_default();
-        let age_seconds = at.parse::<Timestamp>().ok().map(|at| now.duration_since(at).as_secs());
-        json!({
-            "started_at": at,
-            "age_seconds": age_seconds,
-            "action": text(item, "action"),
-            "outcome": text(item, "outcome"),
-            "run_id": text(item, "sync_run_id"),
-            "duration_ms": crate::aws::state_table::integer(item, "duration_ms"),
-            "error_class": text(item, "error_class"),
-            "error_message": text(item, "error_message"),
-        })
-    }))
+pub async fn newest(
+    table: &StateTable,
+    database_id: DatabaseId,
+    count: u16,
+    now: Timestamp,
+) -> Result<Vec<RunItem>, Failure> {
+    let items = table.newest(database_id, SORT_KEY_PREFIX, count).await?;
+    Ok(items.iter().map(|item| read(item, now)).collect())
+}
+
+fn read(item: &Item, now: Timestamp) -> RunItem {
+    let at = text(item, "sk").and_then(|key| key.strip_prefix(SORT_KEY_PREFIX)).unwrap_or_default();
+    let owned = |name: &str| text(item, name).map(str::to_owned);
+    RunItem {
+        started_at: at.to_owned(),
+        age_seconds: at.parse::<Timestamp>().ok().map(|at| now.duration_since(at).as_secs()),
+        action: owned("action"),
+        outcome: owned("outcome"),
+        run_id: owned("sync_run_id"),
+        duration_ms: integer(item, "duration_ms"),
+        pages_read: integer(item, "pages_read"),
+        error_class: owned("error_class"),
+        error_message: owned("error_message"),
+    }
 }

@@ -52,11 +52,28 @@ impl StateTable {
         Ok(answer.item)
     }
 
-    /// Reads the items of a database whose sort key begins with `prefix`, in order of the key; `newest_only` = the last one.
+    /// Reads the items of a database whose sort key begins with `prefix`, in order of the key.
     ///
     /// # Errors
     /// `DynamoDbUnavailable`.
-    pub async fn query(&self, database_id: DatabaseId, prefix: &str, newest_only: bool) -> Result<Vec<Item>, Failure> {
+    pub async fn query(&self, database_id: DatabaseId, prefix: &str) -> Result<Vec<Item>, Failure> {
+        self.query_limited(database_id, prefix, None).await
+    }
+
+    /// Reads the last `count` items of a database whose sort key begins with `prefix`, the last one first.
+    ///
+    /// # Errors
+    /// `DynamoDbUnavailable`.
+    pub async fn newest(&self, database_id: DatabaseId, prefix: &str, count: u16) -> Result<Vec<Item>, Failure> {
+        self.query_limited(database_id, prefix, Some(count)).await
+    }
+
+    async fn query_limited(
+        &self,
+        database_id: DatabaseId,
+        prefix: &str,
+        newest: Option<u16>,
+    ) -> Result<Vec<Item>, Failure> {
         let answer = self
             .client
             .query()
@@ -64,8 +81,8 @@ impl StateTable {
             .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
             .expression_attribute_values(":pk", string(database_id))
             .expression_attribute_values(":prefix", string(prefix))
-            .scan_index_forward(!newest_only)
-            .set_limit(newest_only.then_some(1))
+            .scan_index_forward(newest.is_none())
+            .set_limit(newest.map(i32::from))
             .send()
             .await
             .map_err(|error| self.failure("Query", &error))?;

@@ -2,14 +2,22 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::action::{Action, SweepRequest, SyncRequest};
+use crate::action::{Action, ActionKind, SweepRequest, SyncRequest};
 use crate::event::find_database;
 use crate::failure::Failure;
 use crate::ids::{Database, DatabaseName};
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+Examples:
+    notion-sync --env-file .env health           check that every credential and table works
+    notion-sync --env-file .env sync             bring all databases up to date
+    notion-sync --env-file .env sync -d projects --full-refresh
+    notion-sync --env-file .env verify -d projects
+    notion-sync --env-file .env status --runs
+    notion-sync completions bash > ~/.local/share/bash-completion/completions/notion-sync
+
 Exit codes:
     0  done: every database complete, or skipped because another run holds its lease
     1  a defect of notion-sync, or its report could not be written
@@ -26,7 +34,7 @@ With several databases it is the code of the first that failed; else 10 when one
 
 /// Keeps Notion databases mirrored, row for row, in a Databricks bronze Delta table.
 #[derive(Debug, Parser)]
-#[command(name = "notion-sync", version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "notion-sync", version, about, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub(super) struct Arguments {
     /// Read variables from this file too; a variable of the environment wins over it
     #[arg(long, global = true, value_name = "PATH")]
@@ -63,8 +71,30 @@ pub(super) enum Command {
     Sync(SyncArguments),
     /// Find rows that were trashed, moved, deleted or restored; mark and repair them
     Sweep(SweepArguments),
-    /// Show watermark, lag, lease and last run of each database
-    Status,
+    /// Compare the table with Notion, row for row, and name each difference; change nothing
+    Verify(DatabaseArguments),
+    /// Show watermark, lag, lease and last runs of each database
+    Status(StatusArguments),
+    /// Print a script that completes commands and options in a shell
+    Completions {
+        /// The shell that reads the script
+        shell: CompletionShell,
+    },
+}
+
+/// A shell that completes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum CompletionShell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArguments {
+    /// Show the last 50 runs of each database as well
+    #[arg(long)]
+    runs: bool,
 }
 
 #[derive(Debug, Args)]
@@ -87,22 +117,30 @@ pub(super) struct SweepArguments {
     #[arg(long)]
     allow_removals: bool,
 
+    #[command(flatten)]
+    chosen: DatabaseArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DatabaseArguments {
     /// A configured database; may be given several times [default: all]
     #[arg(short, long = "database", value_name = "DATABASE")]
     databases: Vec<String>,
 }
 
 impl Command {
-    /// The action's name, known before the configuration is.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Health => "health",
-            Self::ListDatabases => "list-databases",
-            Self::InitTables => "init-tables",
-            Self::Sync(_) => "sync",
-            Self::Sweep(_) => "sweep",
-            Self::Status => "status",
-        }
+    /// The action's kind, known before the configuration is; `None` for a command that asks the service for nothing.
+    pub(super) fn kind(&self) -> Option<ActionKind> {
+        Some(match self {
+            Self::Health => ActionKind::Health,
+            Self::ListDatabases => ActionKind::ListDatabases,
+            Self::InitTables => ActionKind::InitTables,
+            Self::Sync(_) => ActionKind::Sync,
+            Self::Sweep(_) => ActionKind::Sweep,
+            Self::Verify(_) => ActionKind::Verify,
+            Self::Status(_) => ActionKind::Status,
+            Self::Completions { .. } => return None,
+        })
     }
 
     /// What to do, in order; one action per database where the command is about databases.
@@ -112,10 +150,11 @@ impl Command {
     pub(super) fn actions(&self, configured: &[Database]) -> Result<Vec<Action>, Failure> {
         let single = |action| Ok(vec![action]);
         match self {
+            Self::Completions { .. } => Ok(Vec::new()),
             Self::Health => single(Action::Health),
             Self::ListDatabases => single(Action::ListDatabases),
             Self::InitTables => single(Action::InitTables),
-            Self::Status => single(Action::Status),
+            Self::Status(arguments) => single(Action::Status { runs: arguments.runs }),
             Self::Sync(arguments) => {
                 let request = |database| {
                     Action::Sync(SyncRequest {
@@ -125,14 +164,31 @@ impl Command {
                         allow_removals: arguments.shared.allow_removals,
                     })
                 };
-                Ok(chosen(&arguments.shared.databases, configured)?.into_iter().map(request).collect())
+                Ok(chosen(&arguments.shared.chosen.databases, configured)?.into_iter().map(request).collect())
             }
-            Self::Sweep(SweepArguments { allow_removals, databases }) => {
+            Self::Verify(DatabaseArguments { databases }) => {
+                Ok(chosen(databases, configured)?.into_iter().map(Action::Verify).collect())
+            }
+            Self::Sweep(SweepArguments { allow_removals, chosen: DatabaseArguments { databases } }) => {
                 let request = |database| Action::Sweep(SweepRequest { database, allow_removals: *allow_removals });
                 Ok(chosen(databases, configured)?.into_iter().map(request).collect())
             }
         }
     }
+}
+
+/// The script that completes commands and options in a shell.
+pub(super) fn completions(shell: CompletionShell) -> String {
+    let shell = match shell {
+        CompletionShell::Bash => clap_complete::Shell::Bash,
+        CompletionShell::Zsh => clap_complete::Shell::Zsh,
+        CompletionShell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut command = Arguments::command();
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 /// The databases named, each once, in the order named; all when none is named.
@@ -152,8 +208,6 @@ fn chosen(named: &[String], configured: &[Database]) -> Result<Vec<DatabaseName>
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
     use crate::failure::{ExitCode, FailureClass};
 
@@ -170,7 +224,9 @@ mod tests {
           init-tables     Create the schema and the tables, or add columns that an older version lacks
           sync            Bring databases up to date: all configured ones, one after another, or those named
           sweep           Find rows that were trashed, moved, deleted or restored; mark and repair them
-          status          Show watermark, lag, lease and last run of each database
+          verify          Compare the table with Notion, row for row, and name each difference; change nothing
+          status          Show watermark, lag, lease and last runs of each database
+          completions     Print a script that completes commands and options in a shell
 
         Options:
               --env-file <PATH>  Read variables from this file too; a variable of the environment wins over it
@@ -178,6 +234,14 @@ mod tests {
           -v, --verbose...       Tell more on standard error: -v what is done, -vv each exchange, -vvv everything (never a secret)
           -h, --help             Print help
           -V, --version          Print version
+
+        Examples:
+            notion-sync --env-file .env health           check that every credential and table works
+            notion-sync --env-file .env sync             bring all databases up to date
+            notion-sync --env-file .env sync -d projects --full-refresh
+            notion-sync --env-file .env verify -d projects
+            notion-sync --env-file .env status --runs
+            notion-sync completions bash > ~/.local/share/bash-completion/completions/notion-sync
 
         Exit codes:
             0  done: every database complete, or skipped because another run holds its lease
@@ -200,7 +264,7 @@ mod tests {
         let codes = FailureClass::ALL.iter().map(|class| class.exit_code()).chain([ExitCode::Done, ExitCode::Partial]);
         for code in codes {
             let start = format!("\n{:>5}  ", code as u8);
-            assert!(EXIT_CODES.contains(&start), "{code:?}");
+            assert!(AFTER_HELP.contains(&start), "{code:?}");
         }
     }
 

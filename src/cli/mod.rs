@@ -3,7 +3,9 @@
 mod arguments;
 mod items;
 mod progress;
+mod remarks;
 mod render;
+mod table;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use self::arguments::{Arguments, OutputFormat};
+use self::arguments::{Arguments, Command, OutputFormat};
 use self::progress::ProgressView;
 use crate::app::{App, RunContext};
 use crate::config::{Config, Variables};
@@ -37,22 +39,30 @@ pub struct Outputs {
     pub standard_error: Outlet,
     /// Whether a person watches standard error.
     pub is_terminal: bool,
+    /// Columns of the terminal that standard output is; `None` = it is none.
+    pub width: Option<usize>,
+    /// Whether reports may be coloured.
+    pub has_color: bool,
 }
 
 impl Outputs {
     /// The process's own.
     #[expect(clippy::disallowed_methods, reason = "asks for the kind of the stream and writes nothing")]
     pub fn of_process() -> Self {
+        let terminal = console::Term::stdout();
         Self {
             standard_output: Outlet::standard_output(),
             standard_error: Outlet::standard_error(),
             is_terminal: std::io::stderr().is_terminal(),
+            width: terminal.size_checked().map(|(_, columns)| usize::from(columns)),
+            has_color: terminal.is_term() && console::colors_enabled(),
         }
     }
 
     /// Writes text to standard output; `false` = it could not be written.
     fn print(&self, text: &str) -> bool {
-        self.is_written(self.standard_output.text(text))
+        let output = &self.standard_output;
+        self.is_written(if self.has_color { output.painted(text, remarks::painted) } else { output.text(text) })
     }
 
     /// Writes a line of JSON to standard output; `false` = it could not be written.
@@ -93,6 +103,10 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
             return if outputs.print(text) { ExitCode::Done } else { ExitCode::Internal } as u8;
         }
     };
+    if let Command::Completions { shell } = arguments.command {
+        let is_written = outputs.print(&arguments::completions(shell));
+        return if is_written { ExitCode::Done } else { ExitCode::Internal } as u8;
+    }
     let view = ProgressView::new(outputs.is_terminal, outputs.standard_error.clone());
     telemetry::install(telemetry::Style::Text, telemetry::command_line_level(arguments.verbosity), view.log_outlet());
     let interruption = Interruption::default();
@@ -189,7 +203,7 @@ async fn perform(
         }
     }
     if arguments.output == OutputFormat::Text {
-        is_written &= outputs.print(&render::text(&reports));
+        is_written &= outputs.print(&render::text(&reports, outputs.width));
     }
     let is_all_done = reports.len() == actions.len()
         && reports.iter().all(|report| matches!(report.outcome, Outcome::Complete | Outcome::Skipped));
@@ -216,7 +230,7 @@ fn refuse(arguments: &Arguments, failure: &Failure, outputs: &Outputs) -> u8 {
     match arguments.output {
         OutputFormat::Text => outputs.say(&format!("error: {}: {}", failure.class(), failure.describe())),
         OutputFormat::Json => {
-            let mut report = Report::begin(arguments.command.name(), RunId::random(), Clock::System.now());
+            let mut report = Report::begin(arguments.command.kind(), RunId::random(), Clock::System.now());
             report.fail(failure);
             outputs.print_json(&render::json_line(&report));
         }

@@ -1,28 +1,25 @@
 //! Reports as tables for people or as JSON lines for programs.
 
-use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
-
 use super::items;
-use crate::output::line;
-use crate::run::bounds::LeftOut;
-use crate::run::report::{DataSourceReport, Mode, Outcome, Report, Totals};
+use super::remarks::remarks;
+use super::table::{Column, Grid};
+use crate::run::report::{DataSourceReport, Mode, Report, Totals};
 
-/// One line below the header, nothing else: rows of many tables are narrow enough to follow.
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
-/// Columns of syncs and sweeps; `--output json` has everything.
-const RUN_COLUMNS: [&str; 12] = [
-    "database",
-    "outcome",
-    "mode",
-    "read",
-    "inserted",
-    "updated",
-    "unchanged",
-    "removed",
-    "requests",
-    "statements",
-    "took",
-    "synced through",
+/// Columns of syncs and sweeps; `--output json` has everything. Where the width does not suffice they go in this order:
+/// requests, unchanged, statements, mode, took, removed, inserted.
+const RUN_COLUMNS: [Column; 12] = [
+    Column::always("database"),
+    Column::always("outcome"),
+    Column::ranked("mode", 4),
+    Column::always("read").number(),
+    Column::ranked("inserted", 1).number(),
+    Column::always("updated").number(),
+    Column::ranked("unchanged", 6).number(),
+    Column::ranked("removed", 2).number(),
+    Column::ranked("requests", 7).number(),
+    Column::ranked("statements", 5).number(),
+    Column::ranked("took", 3).number(),
+    Column::always("synced through"),
 ];
 
 /// One report as a line of JSON.
@@ -31,37 +28,43 @@ pub(super) fn json_line(report: &Report) -> String {
     serde_json::to_string(report).unwrap_or_default()
 }
 
-/// All reports of one command as text: a table, then what needs attention.
-pub(super) fn text(reports: &[Report]) -> String {
-    let runs: Vec<&Report> = reports.iter().filter(|report| report.database.is_some()).collect();
+/// Renders all reports of one command as text: tables, then what needs attention. `width` counts the columns of the
+/// terminal; `None` = there is none.
+pub(super) fn text(reports: &[Report], width: Option<usize>) -> String {
+    let moves_data = |report: &&Report| report.database.is_some() && report.verification.is_none();
+    let runs: Vec<&Report> = reports.iter().filter(moves_data).collect();
     let mut parts = Vec::new();
     if !runs.is_empty() {
-        parts.push(runs_table(&runs));
+        parts.push(runs_grid(&runs).render(width));
     }
-    for report in reports.iter().filter(|report| !report.items.is_empty()) {
-        parts.push(items::table(report));
+    let verified: Vec<&Report> = reports.iter().filter(|report| report.verification.is_some()).collect();
+    if !verified.is_empty() {
+        parts.push(verified_grid(&verified).render(width));
     }
-    parts.extend(reports.iter().flat_map(remarks));
+    for report in reports {
+        parts.extend(items::tables(&report.items, width));
+    }
+    parts.extend(remarks(reports));
     if parts.is_empty() {
-        parts.extend(reports.iter().map(|report| format!("{}: {}", report.action, report.outcome.name())));
+        parts.extend(reports.iter().map(|report| format!("{}: {}", report.action_name(), report.outcome.name())));
     }
     parts.join("\n")
 }
 
 /// One row a database; data sources get rows of their own where there are several.
-fn runs_table(reports: &[&Report]) -> String {
-    let mut table = new_table(RUN_COLUMNS.into_iter().map(str::to_owned));
+fn runs_grid(reports: &[&Report]) -> Grid {
+    let mut grid = Grid::new(&RUN_COLUMNS);
     for report in reports {
         let database = report.database.as_ref().map_or("", |database| database.as_str());
         let mode = report.mode.map_or("", mode_name).to_owned();
         let oldest = report.data_sources.iter().map(|source| source.watermark_after).min().flatten();
         let starts = [database.to_owned(), report.outcome.name().to_owned(), mode];
-        add_run(&mut table, starts, &report.totals, seconds(report.duration_ms), oldest);
+        add_run(&mut grid, starts, &report.totals, seconds(report.duration_ms), oldest);
         for source in report.data_sources.iter().filter(|_| report.data_sources.len() > 1) {
-            add_data_source(&mut table, source);
+            add_data_source(&mut grid, source);
         }
     }
-    table.trim_fmt()
+    grid
 }
 
 fn mode_name(mode: Mode) -> &'static str {
@@ -72,13 +75,13 @@ fn mode_name(mode: Mode) -> &'static str {
     }
 }
 
-fn add_data_source(table: &mut Table, source: &DataSourceReport) {
-    let starts = [format!("  {}", line(&source.name)), String::new(), mode_name(source.mode).to_owned()];
-    add_run(table, starts, &source.totals, String::new(), source.watermark_after);
+fn add_data_source(grid: &mut Grid, source: &DataSourceReport) {
+    let starts = [format!("  {}", source.name), String::new(), mode_name(source.mode).to_owned()];
+    add_run(grid, starts, &source.totals, String::new(), source.watermark_after);
 }
 
 fn add_run(
-    table: &mut Table,
+    grid: &mut Grid,
     starts: [String; 3],
     totals: &Totals,
     took: String,
@@ -93,48 +96,29 @@ fn add_run(
         totals.requests,
         totals.statements,
     ];
-    let mut cells: Vec<Cell> = starts.into_iter().map(Cell::new).collect();
-    cells.extend(counts.map(|count| right(grouped(count))));
-    cells.push(right(took));
-    cells.push(Cell::new(synced_through.map_or_else(|| "-".to_owned(), minute)));
-    table.add_row(cells);
+    let ends = [took, synced_through.map_or_else(|| "-".to_owned(), minute)];
+    grid.row(starts.into_iter().chain(counts.map(grouped)).chain(ends));
 }
 
-/// What a person should see besides the numbers.
-fn remarks(report: &Report) -> Vec<String> {
-    let subject = report.database.as_ref().map_or(report.action, |database| database.as_str());
-    let mut remarks: Vec<String> =
-        report.warnings.iter().map(|warning| format!("warning: {subject}: {}", line(warning))).collect();
-    for source in &report.data_sources {
-        let name = line(&source.name);
-        let remark = |warning: &String| format!("warning: {subject} / {name}: {}", line(warning));
-        remarks.extend(source.warnings.iter().map(remark));
+/// One row a verified database.
+fn verified_grid(reports: &[&Report]) -> Grid {
+    let mut grid = Grid::new(&[
+        Column::always("database"),
+        Column::always("outcome"),
+        Column::always("rows in Notion").number(),
+        Column::always("in the table").number(),
+        Column::always("differences").number(),
+        Column::ranked("not yet synced", 1).number(),
+        Column::ranked("took", 2).number(),
+    ]);
+    for report in reports {
+        let Some(found) = report.verification else { continue };
+        let counts = [found.rows_in_notion, found.rows_in_table, found.differences(), found.not_yet_synced];
+        let database = report.database.as_ref().map_or_else(String::new, ToString::to_string);
+        let starts = [database, report.outcome.name().to_owned()];
+        grid.row(starts.into_iter().chain(counts.map(grouped)).chain([seconds(report.duration_ms)]));
     }
-    if let Some(LeftOut { warnings, data_sources, items }) = report.left_out {
-        remarks.push(format!(
-            "{subject}: left out of this report, because it would be too large: {warnings} warnings, {data_sources} data \
-             sources, {items} items"
-        ));
-    }
-    if report.outcome == Outcome::Partial {
-        let wait =
-            report.retry_after_seconds.map_or_else(String::new, |seconds| format!(", in {seconds} s at the earliest"));
-        remarks.push(format!("{subject}: partial; run again to go on{wait}"));
-    }
-    if let Some(error) = &report.error {
-        remarks.push(format!("error: {subject}: {}: {} (run {})", error.class, line(&error.message), report.run_id));
-    }
-    remarks
-}
-
-pub(super) fn new_table(header: impl Iterator<Item = String>) -> Table {
-    let mut table = Table::new();
-    table.load_style(STYLE).set_header(header);
-    table
-}
-
-pub(super) fn right(text: String) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
+    grid
 }
 
 /// `1234567` → `1,234,567`.
@@ -155,18 +139,21 @@ pub(super) fn minute(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 
-fn seconds(duration_ms: u64) -> String {
+pub(super) fn seconds(duration_ms: u64) -> String {
     format!("{}.{} s", duration_ms / 1000, duration_ms % 1000 / 100)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::action::ActionKind;
     use crate::failure::{Failure, FailureClass};
     use crate::ids::{DataSourceId, DatabaseName, RunId};
+    use crate::run::report::Outcome;
 
     fn report(database: Option<&str>) -> Report {
-        let mut report = Report::begin("sync", RunId::random(), "2026-11-22T15:00:00Z".parse().unwrap());
+        let started_at = "2026-11-22T15:00:00Z".parse().unwrap();
+        let mut report = Report::begin(Some(ActionKind::Sync), RunId::random(), started_at);
         report.database = database.map(|name| DatabaseName::parse(name).unwrap());
         report
     }
@@ -185,8 +172,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn syncs_stand_in_one_table_and_below_it_what_needs_attention() {
+    fn shown(width: Option<usize>) -> String {
         let mut done = report(Some("budget_lines"));
         done.mode = Some(Mode::Incremental);
         done.duration_ms = 12_345;
@@ -198,8 +184,12 @@ mod tests {
         partial.retry_after_seconds = Some(40);
         let mut failed = report(Some("risks"));
         failed.fail(&Failure::new(FailureClass::NotionUnauthorized, "Notion answered 401"));
-        let text = text(&[done, partial, failed.clone()]).replace(failed.run_id.as_str(), "RUN");
-        insta::assert_snapshot!(text, @r"
+        text(&[done, partial, failed.clone()], width).replace(failed.run_id.as_str(), "RUN")
+    }
+
+    #[test]
+    fn syncs_stand_in_one_table_and_below_it_what_needs_attention() {
+        insta::assert_snapshot!(shown(Some(200)), @r"
          database      outcome   mode         read   inserted  updated  unchanged  removed  requests  statements  took    synced through
         ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
          budget_lines  complete  incremental  1,200     1,100        0          0        0         0           0  12.3 s  2026-11-22 14:58Z
@@ -208,14 +198,39 @@ mod tests {
          projects      partial                    0         0        0          0        0         0           0   0.0 s  -
          risks         failed                     0         0        0          0        0         0           0   0.0 s  -
         warning: budget_lines / Lines 2025: the cache is down
-        projects: partial; run again to go on, in 40 s at the earliest
-        error: risks: NotionUnauthorized: Notion answered 401. Put a valid Notion token into the secret (or NOTION_API_KEY). (run RUN)
+        projects: partial; run again to continue, in 40 s at the earliest
+        error: risks: NotionUnauthorized
+          do:  Put a valid Notion token into the secret (or NOTION_API_KEY).
+          why: Notion answered 401.
+          run: RUN
+        ");
+    }
+
+    #[test]
+    fn a_narrower_terminal_gets_fewer_columns() {
+        insta::assert_snapshot!(shown(Some(120)).lines().take(7).collect::<Vec<_>>().join("\n"), @r"
+         database      outcome   mode         read   inserted  updated  removed  statements  took    synced through
+        ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+         budget_lines  complete  incremental  1,200     1,100        0        0           0  12.3 s  2026-11-22 14:58Z
+           Lines 2025            incremental    600         0        0        0           0          2026-11-22 14:58Z
+           Lines 2026            incremental    600         0        0        0           0          2026-11-22 14:58Z
+         projects      partial                    0         0        0        0           0   0.0 s  -
+         risks         failed                     0         0        0        0           0   0.0 s  -
+        ");
+        insta::assert_snapshot!(shown(Some(80)).lines().take(7).collect::<Vec<_>>().join("\n"), @r"
+         database      outcome   read   inserted  updated  removed  synced through
+        ──────────────────────────────────────────────────────────────────────────────
+         budget_lines  complete  1,200     1,100        0        0  2026-11-22 14:58Z
+           Lines 2025              600         0        0        0  2026-11-22 14:58Z
+           Lines 2026              600         0        0        0  2026-11-22 14:58Z
+         projects      partial       0         0        0        0  -
+         risks         failed        0         0        0        0  -
         ");
     }
 
     #[test]
     fn a_report_without_anything_to_show_says_its_outcome() {
-        assert_eq!(text(&[report(None)]), "sync: complete");
+        assert_eq!(text(&[report(None)], None), "sync: complete");
     }
 
     #[test]

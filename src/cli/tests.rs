@@ -1,6 +1,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::action::ActionKind;
 use crate::failure::FailureClass;
 use crate::output::tests::capture;
 
@@ -23,7 +24,7 @@ fn variables() -> Variables {
 async fn command(variables: Variables, line: &str) -> (u8, String, String) {
     let (written, standard_output) = capture();
     let (lines, standard_error) = capture();
-    let outputs = Outputs { standard_output, standard_error, is_terminal: false };
+    let outputs = Outputs { standard_output, standard_error, is_terminal: false, width: None, has_color: false };
     let code = run(line.split(' ').map(OsString::from), variables, &outputs).await;
     let output = written.lock().unwrap().join("\n");
     let errors = lines.lock().unwrap().join("\n");
@@ -73,7 +74,7 @@ async fn wrong_arguments_are_a_wrong_request_and_help_is_none() {
 #[test]
 fn the_first_failure_decides_and_partial_only_without_one() {
     let report = |outcome: Outcome, class: Option<FailureClass>| {
-        let mut report = Report::begin("sync", RunId::random(), Clock::System.now());
+        let mut report = Report::begin(Some(ActionKind::Sync), RunId::random(), Clock::System.now());
         report.outcome = outcome;
         if let Some(class) = class {
             report.fail(&Failure::new(class, "failed"));

@@ -249,7 +249,7 @@ impl Client {
     }
 
     /// One exchange with its retries; after a refusal once more with another token.
-    async fn exchange<T: for<'de> Deserialize<'de>>(
+    pub(super) async fn exchange<T: for<'de> Deserialize<'de>>(
         &self,
         exchange: &str,
         method: Method,

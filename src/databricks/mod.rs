@@ -6,6 +6,7 @@ mod error;
 mod grants;
 mod sql;
 mod statement;
+mod warehouse;
 
 pub use client::Client;
 pub use error::DatabricksError;

@@ -192,6 +192,21 @@ impl Rows {
         Some(self.cells.iter().map(move |row| row.get(position).and_then(Option::as_deref)))
     }
 
+    /// The rows whose cell in the column `name` is `value`; none when there is no such column.
+    #[must_use]
+    pub fn where_column(&self, name: &str, value: &str) -> Self {
+        let position = self.columns.iter().position(|column| column == name);
+        let is_wanted = |row: &&Vec<Option<String>>| {
+            position.and_then(|position| row.get(position)).is_some_and(|cell| cell.as_deref() == Some(value))
+        };
+        Self { cells: self.cells.iter().filter(is_wanted).cloned().collect(), ..self.without_cells() }
+    }
+
+    fn without_cells(&self) -> Self {
+        let (statement_id, columns) = (self.statement_id.clone(), self.columns.clone());
+        Self { statement_id, columns, types: self.types.clone(), cells: Vec::new(), is_lost: self.is_lost }
+    }
+
     /// How many rows there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -52,6 +52,14 @@ impl Outlet {
         (self.target)(&escape::lines(&redacted(text)))
     }
 
+    /// Writes text for people; `paint` adds colours once the text is clean.
+    ///
+    /// # Errors
+    /// The target's own.
+    pub fn painted(&self, text: &str, paint: impl Fn(&str) -> String) -> io::Result<()> {
+        (self.target)(&paint(&escape::lines(&redacted(text))))
+    }
+
     /// Writes one line of JSON.
     ///
     /// # Errors

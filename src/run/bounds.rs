@@ -54,7 +54,10 @@ impl Report {
         for source in &mut self.data_sources {
             left_out.warnings += bound_source(source);
         }
-        self.items.iter_mut().for_each(bound_value);
+        for item in &mut self.items {
+            item.texts_mut().into_iter().for_each(|text| *text = output::bounded(text, MAX_TEXT_BYTES));
+            item.values_mut().into_iter().for_each(bound_position);
+        }
         left_out.data_sources += keep_first(&mut self.data_sources, MAX_DATA_SOURCES_BYTES);
         left_out.items += keep_first(&mut self.items, MAX_ITEMS_BYTES);
         if let Some(error) = &mut self.error {
@@ -68,12 +71,17 @@ impl Report {
 fn bound_source(source: &mut DataSourceReport) -> usize {
     source.name = output::bounded(&source.name, MAX_NAME_BYTES);
     if let Some(resume) = &mut source.resume {
-        bound_value(resume);
-        if shown_bytes(resume) > MAX_RESUME_BYTES {
-            *resume = "left out: the stored position is too long for a report".into();
-        }
+        bound_position(resume);
     }
     bound_warnings(&mut source.warnings, MAX_SOURCE_WARNINGS_BYTES)
+}
+
+/// Bounds a stored position.
+fn bound_position(position: &mut Value) {
+    bound_value(position);
+    if shown_bytes(position) > MAX_RESUME_BYTES {
+        *position = "left out: the stored position is too long for a report".into();
+    }
 }
 
 /// Bounds every text in a value, however deep it is.
@@ -164,12 +172,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::action::ActionKind;
     use crate::failure::{Failure, FailureClass};
     use crate::ids::{DataSourceId, RunId};
+    use crate::run::items::{HealthItem, Item};
     use crate::run::report::{Mode, Totals};
 
     fn report() -> Report {
-        Report::begin("sync", RunId::random(), jiff::Timestamp::UNIX_EPOCH)
+        Report::begin(Some(ActionKind::Sync), RunId::random(), jiff::Timestamp::UNIX_EPOCH)
+    }
+
+    fn item(text: &str) -> Item {
+        Item::Health(HealthItem { dependency: text.to_owned(), ok: false, class: None, detail: text.to_owned() })
     }
 
     fn source(name: &str) -> DataSourceReport {
@@ -220,7 +234,7 @@ mod tests {
         let long = "\u{9b}\u{202e}ä".repeat(150_000);
         let mut report = report();
         report.data_sources = (0..200).map(|_| source(&long)).collect();
-        report.items = (0..120).map(|_| json!({"name": long, "deep": [{"name": long}]})).collect();
+        report.items = (0..120).map(|_| item(&long)).collect();
         report.warnings = vec![long.clone(); 10];
         report.data_sources[0].warnings = vec![long.clone()];
         report.data_sources[0].resume = Some(json!({"stretches": vec!["2026-11-22"; 10_000]}));
@@ -254,7 +268,7 @@ mod tests {
                 let mut source = source(text);
                 source.warnings.push(text.to_owned());
                 report.data_sources.push(source);
-                report.items.push(json!({"text": text, "nested": {"list": [text]}}));
+                report.items.push(item(text));
             }
             report.fail(&Failure::new(FailureClass::Internal, texts.concat()));
             report.bound();

@@ -3,6 +3,7 @@
 pub mod bounds;
 pub mod clock;
 pub mod deadline;
+pub mod items;
 pub mod progress;
 pub mod report;
 mod warnings;

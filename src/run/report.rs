@@ -1,13 +1,18 @@
 //! The report of a run: one JSON object, the answer of the Lambda and the line of `--output json`.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::items::{Item, Verification};
+use crate::action::ActionKind;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, DatabaseId, DatabaseName, RunId};
 use crate::output;
 use crate::run::bounds::{LeftOut, MAX_ERROR_BYTES};
+
+/// The name in a report of an action that could not be understood.
+const UNKNOWN_ACTION: &str = "unknown";
 
 /// The end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -61,8 +66,9 @@ impl Mode {
 /// One run's report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The action's name.
-    pub action: &'static str,
+    /// The action; `None` = an event that could not be understood, `unknown` in JSON.
+    #[serde(serialize_with = "action_name")]
+    pub action: Option<ActionKind>,
     /// The database, for actions on one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseName>,
@@ -85,9 +91,12 @@ pub struct Report {
     pub totals: Totals,
     /// One entry per data source; none in an action that is on no database.
     pub data_sources: Vec<DataSourceReport>,
-    /// Findings of other actions: health checks, databases, tables, status rows.
+    /// The counts of a verification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
+    /// Findings of other actions: health checks, databases, tables, status rows, differences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub items: Vec<Value>,
+    pub items: Vec<Item>,
     /// Facts that an operator should know although the run continued.
     pub warnings: Vec<String>,
     /// Counts of what is not shown here because the report would be too large.
@@ -194,9 +203,19 @@ impl Totals {
     }
 }
 
+fn action_name<S: Serializer>(action: &Option<ActionKind>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(action.map_or(UNKNOWN_ACTION, ActionKind::name))
+}
+
 impl Report {
+    /// The action's name; `unknown` where the event could not be understood.
+    #[must_use]
+    pub fn action_name(&self) -> &'static str {
+        self.action.map_or(UNKNOWN_ACTION, ActionKind::name)
+    }
+
     /// An empty, complete report to fill.
-    pub fn begin(action: &'static str, run_id: RunId, started_at: Timestamp) -> Self {
+    pub fn begin(action: Option<ActionKind>, run_id: RunId, started_at: Timestamp) -> Self {
         Self {
             action,
             database: None,
@@ -208,6 +227,7 @@ impl Report {
             duration_ms: 0,
             totals: Totals::default(),
             data_sources: Vec::new(),
+            verification: None,
             items: Vec::new(),
             warnings: Vec::new(),
             left_out: None,

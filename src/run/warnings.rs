@@ -85,7 +85,7 @@ mod tests {
     use crate::ids::RunId;
 
     fn report() -> Report {
-        Report::begin("sync", RunId::random(), Timestamp::UNIX_EPOCH)
+        Report::begin(Some(crate::action::ActionKind::Sync), RunId::random(), Timestamp::UNIX_EPOCH)
     }
 
     #[test]

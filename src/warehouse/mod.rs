@@ -4,6 +4,7 @@ mod pages;
 mod row;
 mod sweep;
 mod tables;
+mod verify;
 mod watermarks;
 
 pub use pages::{check_removals, merge_pages, merge_removals};
@@ -15,8 +16,12 @@ pub use tables::{
     TableDefinition, Tables, add_columns, create_plain_table, create_schema, create_table, missing_columns,
     read_columns, set_clustering, set_properties, try_merge,
 };
+pub use verify::{
+    ContentComparison, ContentDifference, PageRange, WalkedRow, compare_content, read_content_comparison,
+};
 pub use watermarks::{
     ProofKey, WatermarkRow, check_proof, delete_watermark, merge_watermark, read_watermarks, watermarks_of,
+    watermarks_of_several,
 };
 
 use serde::Serialize;

@@ -190,16 +190,33 @@ pub fn delete_watermark(tables: &Tables, database_id: DatabaseId, source: DataSo
 pub fn watermarks_of(tables: &Tables, database_id: DatabaseId) -> Statement {
     Statement {
         purpose: "reading of the watermarks".to_owned(),
-        text: format!(
-            "SELECT data_source_id, unix_millis(synced_through) AS synced_through, \
-             unix_millis(last_edited_time) AS last_edited_time, resume, \
-             unix_millis(last_full_refresh_at) AS last_full_refresh_at, unix_millis(last_sweep_at) AS last_sweep_at, \
-             sync_run_id \
-             FROM {} WHERE database_id = :database_id AND data_source_id IS NOT NULL",
-            tables.watermarks
-        ),
+        text: read_where(tables, "database_id = :database_id"),
         parameters: vec![Parameter::string("database_id", database_id.to_string())],
     }
+}
+
+/// Reads the rows of several databases.
+///
+/// # Errors
+/// `Internal` when the ids can't be written, which would be a defect.
+pub fn watermarks_of_several(tables: &Tables, database_ids: &[DatabaseId]) -> Result<Statement, Failure> {
+    let is_one_of = "array_contains(from_json(:database_ids, 'ARRAY<STRING>', map('mode','FAILFAST')), database_id)";
+    Ok(Statement {
+        purpose: format!("reading of the watermarks of {} databases", database_ids.len()),
+        text: read_where(tables, is_one_of),
+        parameters: vec![Parameter::string("database_ids", json_array(database_ids)?)],
+    })
+}
+
+fn read_where(tables: &Tables, condition: &str) -> String {
+    format!(
+        "SELECT data_source_id, database_id, unix_millis(synced_through) AS synced_through, \
+         unix_millis(last_edited_time) AS last_edited_time, resume, \
+         unix_millis(last_full_refresh_at) AS last_full_refresh_at, unix_millis(last_sweep_at) AS last_sweep_at, \
+         sync_run_id \
+         FROM {} WHERE {condition} AND data_source_id IS NOT NULL",
+        tables.watermarks
+    )
 }
 
 /// The answer of [`watermarks_of`].

@@ -71,7 +71,7 @@ impl Cache {
     /// # Errors
     /// As [`Cache::load`].
     pub async fn load_all(&self, database: &Database) -> Result<Vec<Watermark>, Failure> {
-        let items = self.table.query(database.id, SORT_KEY_PREFIX, false).await?;
+        let items = self.table.query(database.id, SORT_KEY_PREFIX).await?;
         items
             .iter()
             .filter(|item| text(item, "schema").is_none_or(|schema| schema == self.schema))

@@ -10,17 +10,18 @@
 //! run's row. When the row is another run's, or is gone, the item is removed and the data source begins again from the truth.
 
 mod cache;
+mod peek;
 mod position;
 mod truth;
 
 pub use cache::Cache;
+pub use peek::Peeked;
 pub use position::{PendingSweep, Position, Scope, StoredPosition, Stretch, SweepProgress, WalkPosition};
 pub use truth::{SentRows, Truth};
 
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
-use tracing::warn;
 
 use crate::aws::state_table;
 use crate::failure::{Failure, FailureClass};
@@ -169,33 +170,6 @@ impl Watermarks {
             }
         }
         cached
-    }
-
-    /// Loads the watermarks for people: from the cache where there is one, so that no warehouse starts; else the truth.
-    /// `down` is set when DynamoDB does not answer, which is then not asked again.
-    ///
-    /// # Errors
-    /// When the truth is needed and can't be read.
-    pub async fn peek(
-        &self,
-        database: &Database,
-        down: &mut Option<String>,
-        run: &Run,
-    ) -> Result<Vec<Watermark>, Failure> {
-        if let Some(cache) = self.cache.as_ref().filter(|_| down.is_none()) {
-            match state_table::read_within_budget(&run.deadline, cache.load_all(database)).await {
-                Ok(watermarks) if !watermarks.is_empty() => return Ok(watermarks),
-                Ok(_) => {}
-                Err(failure) => {
-                    let reason = failure.describe();
-                    warn!(reason, "the cache could not be read");
-                    if failure.class() == FailureClass::DynamoDbUnavailable {
-                        *down = Some(reason);
-                    }
-                }
-            }
-        }
-        self.truth.load(database, run).await
     }
 
     /// Proves that the table holds `keys` and stores the watermark in the truth; the cache follows, best effort.

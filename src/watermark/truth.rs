@@ -11,6 +11,7 @@ use crate::ids::{DataSourceId, Database, DatabaseId};
 use crate::run::Run;
 use crate::warehouse::{
     ProofKey, Tables, WatermarkRow, check_proof, delete_watermark, merge_watermark, read_watermarks, watermarks_of,
+    watermarks_of_several,
 };
 
 /// The number of keys in one statement; longer lists are checked by several statements before the last.
@@ -40,6 +41,26 @@ impl Truth {
             self.databricks.execute(&watermarks_of(&self.tables, database.id), run).await.map_err(Failure::from)?;
         let rows = read_watermarks(&rows, database.id, &database.name)?;
         Ok(rows.into_iter().map(Watermark::from).collect())
+    }
+
+    /// Reads the rows of several databases, with one statement.
+    ///
+    /// # Errors
+    /// As [`Truth::load`].
+    pub async fn load_several(
+        &self,
+        databases: &[Database],
+        run: &Run,
+    ) -> Result<HashMap<DatabaseId, Vec<Watermark>>, Failure> {
+        let ids: Vec<DatabaseId> = databases.iter().map(|database| database.id).collect();
+        let statement = watermarks_of_several(&self.tables, &ids)?;
+        let rows = self.databricks.execute(&statement, run).await.map_err(Failure::from)?;
+        let of_database = |database: &Database| {
+            let own = rows.where_column("database_id", &database.id.to_string());
+            let rows = read_watermarks(&own, database.id, &database.name)?;
+            Ok((database.id, rows.into_iter().map(Watermark::from).collect()))
+        };
+        databases.iter().map(of_database).collect()
     }
 
     /// Proves `keys` and stores the row; the truth never moves back. `is_fenced`: only over the row that `written_by` names.

@@ -36,6 +36,10 @@ fn a_morning_at_the_command_line() {
             assert!(!ended.stdout.contains('\u{1b}') && !ended.stderr.contains('\u{1b}'), "{line}: {ended:?}");
             ended
         };
+        world.clear_logs();
+        let before = run("list-databases").await;
+        assert_eq!(before.stdout.matches("never synced").count(), 2, "{}", before.stdout);
+        assert_eq!(world.statements().len(), 1, "one statement for all databases: {:?}", world.statements());
         let tables = run("init-tables").await;
         assert!(tables.stdout.contains("notion_raw_pages"), "{}", tables.stdout);
         let health = run("health").await;
@@ -57,7 +61,8 @@ fn a_morning_at_the_command_line() {
         run("sweep -d projects").await;
         world.assert_table_equals_notion().await;
         run("sync --full-refresh --database risks").await;
-        let status = run("status").await;
+        let status = run("status --runs").await;
+        assert!(status.stdout.contains("rows read") && status.stdout.matches("full refresh").count() > 0, "{status:?}");
         assert!(status.stdout.contains("projects") && status.stdout.contains("complete"), "{}", status.stdout);
         let verbose = run("-vv sync -d projects").await;
         assert!(verbose.stderr.contains("INFO") && verbose.stderr.contains("database=projects"), "{}", verbose.stderr);
@@ -285,11 +290,25 @@ fn variables_may_come_from_a_file_and_the_environment_wins_over_it() {
 }
 
 #[test]
+fn completions_name_every_command_and_need_no_configuration() {
+    run_test(async {
+        for shell in ["bash", "zsh", "fish"] {
+            let script = notion_sync(&Default::default(), &["completions", shell]).await;
+            assert_eq!((script.code, script.stderr.as_str()), (Some(0), ""), "{shell}");
+            for part in ["list-databases", "verify", "full-refresh", "env-file"] {
+                assert!(script.stdout.contains(part), "{shell}: {part}");
+            }
+        }
+        said(&notion_sync(&Default::default(), &["completions", "csh"]).await, 2, "bash, zsh, fish");
+    });
+}
+
+#[test]
 fn help_and_version_need_no_configuration() {
     run_test(async {
         let help = notion_sync(&Default::default(), &["--help"]).await;
         assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
-        let names = ["health", "list-databases", "init-tables", "sync", "sweep", "status"];
+        let names = ["health", "list-databases", "init-tables", "sync", "sweep", "verify", "status"];
         for part in names.into_iter().chain(["--env-file", "--output", "--verbose", "Exit codes:"]) {
             assert!(help.stdout.contains(part), "{part}: {}", help.stdout);
         }

@@ -74,6 +74,10 @@ fn an_idle_run_asks_for_no_token() {
         world.clear_logs();
         world.advance(900);
         world.sync().await;
+        assert_eq!(world.databricks.token_requests(), 1, "a cold start verifies its connection");
+        world.clear_logs();
+        world.advance(900);
+        world.sync().await;
         assert_eq!(world.databricks.token_requests(), 0);
         world.end().await;
     });

@@ -1,4 +1,4 @@
-//! The HTTP face: submit, poll, cancel, chunks, tokens.
+//! The HTTP face: submit, poll, cancel, chunks, tokens, the warehouse itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route(&format!("{statements}/{{id}}/cancel"), post(cancel))
         .route(&format!("{statements}/{{id}}/cancel/"), post(cancel))
         .route(&format!("{statements}/{{id}}/result/chunks/{{index}}"), get(result_chunk))
+        .route("/api/2.0/sql/warehouses/{id}", get(warehouse))
         .route("/oidc/v1/token", post(token))
         .route("/oidc/.well-known/oauth-authorization-server", get(discovery))
         .route("/.well-known/databricks-config", get(host_metadata))
@@ -130,8 +131,7 @@ async fn read_body(request: Request, settings: &EndpointSettings) -> Result<axum
 fn checked(sent: &SubmitRequest, settings: &EndpointSettings) -> Result<Duration, Refusal> {
     let bad = |code: &str, message: &str| refusal(StatusCode::BAD_REQUEST, code, message);
     if sent.warehouse_id != settings.warehouse_id {
-        let message = format!("SQL warehouse {} does not exist.", sent.warehouse_id);
-        return Err(refusal(StatusCode::NOT_FOUND, "RESOURCE_DOES_NOT_EXIST", &message));
+        return Err(unknown_warehouse(&sent.warehouse_id));
     }
     if sent.statement.trim().is_empty() {
         return Err(bad("INVALID_PARAMETER_VALUE", "The field 'statement' is required."));
@@ -204,6 +204,25 @@ fn known_statement(shared: &Shared, id: &str, headers: &HeaderMap) -> Result<Arc
         .get(id)
         .filter(|statement| !statement.is_forgotten())
         .ok_or_else(|| refusal(StatusCode::NOT_FOUND, "NOT_FOUND", &format!("The statement {id} was not found.")))
+}
+
+/// The warehouse as its API knows it: asking for it starts nothing.
+async fn warehouse(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let settings = shared.settings().clone();
+    if let Err(refusal) = check_bearer(&headers, &settings, &shared.issued) {
+        return *refusal;
+    }
+    if id != settings.warehouse_id {
+        return *unknown_warehouse(&id);
+    }
+    let body = json!({"id": id, "name": "local", "cluster_size": "2X-Small", "min_num_clusters": 1,
+        "max_num_clusters": 1, "auto_stop_mins": 10, "state": "STOPPED", "num_clusters": 0,
+        "enable_serverless_compute": true, "warehouse_type": "PRO"});
+    json_response(StatusCode::OK, &body)
+}
+
+fn unknown_warehouse(id: &str) -> Refusal {
+    refusal(StatusCode::NOT_FOUND, "RESOURCE_DOES_NOT_EXIST", &format!("SQL warehouse {id} does not exist."))
 }
 
 async fn token(State(shared): State<Arc<Shared>>, request: Request) -> Response {

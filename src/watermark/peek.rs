@@ -1,0 +1,80 @@
+//! Where several databases stand, for people: the cache first, and one statement for all that it does not know.
+
+use std::collections::HashMap;
+
+use tracing::warn;
+
+use super::{Watermark, Watermarks};
+use crate::aws::state_table;
+use crate::failure::{Failure, FailureClass};
+use crate::ids::{Database, DatabaseId};
+use crate::run::Run;
+
+/// What the stores say of several databases.
+#[derive(Debug, Default)]
+pub struct Peeked {
+    /// The watermarks of each database that is known; a database without rows was never synced.
+    pub rows: HashMap<DatabaseId, Vec<Watermark>>,
+    /// Why the others are unknown: the truth could not be read.
+    pub truth: Option<Failure>,
+    /// Why the cache was not used; it is asked no more then.
+    pub cache_is_down: Option<String>,
+}
+
+impl Peeked {
+    /// The rows of one database.
+    ///
+    /// # Errors
+    /// Why they are unknown.
+    pub fn rows_of(&self, database: &Database) -> Result<&[Watermark], Failure> {
+        match (self.rows.get(&database.id), &self.truth) {
+            (Some(rows), _) => Ok(rows),
+            (None, Some(failure)) => Err(Failure::new(failure.class(), failure.message())),
+            (None, None) => Ok(&[]),
+        }
+    }
+
+    /// Whether the tables are not there yet, so that no database can have been synced.
+    #[must_use]
+    pub fn is_before_init_tables(&self) -> bool {
+        self.truth.as_ref().is_some_and(|failure| failure.class() == FailureClass::TableMissing)
+    }
+}
+
+impl Watermarks {
+    /// Reads where each of `databases` stands: the cache where it knows them, so that no warehouse starts, and one
+    /// statement for the rest.
+    pub async fn peek_all(&self, databases: &[Database], run: &Run) -> Peeked {
+        let mut peeked = Peeked::default();
+        let mut unknown = Vec::new();
+        for database in databases {
+            match self.cached_rows(database, &mut peeked.cache_is_down, run).await {
+                Some(rows) => drop(peeked.rows.insert(database.id, rows)),
+                None => unknown.push(database.clone()),
+            }
+        }
+        if !unknown.is_empty() {
+            match self.truth.load_several(&unknown, run).await {
+                Ok(rows) => peeked.rows.extend(rows),
+                Err(failure) => peeked.truth = Some(failure),
+            }
+        }
+        peeked
+    }
+
+    /// The cache's rows of one database; `None` = it has none, or can't be asked.
+    async fn cached_rows(&self, database: &Database, down: &mut Option<String>, run: &Run) -> Option<Vec<Watermark>> {
+        let cache = self.cache.as_ref().filter(|_| down.is_none())?;
+        match state_table::read_within_budget(&run.deadline, cache.load_all(database)).await {
+            Ok(rows) => Some(rows).filter(|rows| !rows.is_empty()),
+            Err(failure) => {
+                let reason = failure.describe();
+                warn!(reason, "the cache could not be read");
+                if failure.class() == FailureClass::DynamoDbUnavailable {
+                    *down = Some(reason);
+                }
+                None
+            }
+        }
+    }
+}
