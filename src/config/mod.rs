@@ -31,6 +31,9 @@ const LEAST_BATCH_BYTES: usize = 1 << 10;
 /// Largest MERGE body: Databricks takes 16 MiB (facts/databricks §1.4).
 const MOST_BATCH_BYTES: usize = 15 << 20;
 
+/// The most walkers of a full walk: more would only wait for each other, since Notion takes three requests a second.
+const MAX_WALKERS: u32 = 16;
+
 /// Everything the service is told by its environment.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -206,7 +209,9 @@ fn read_sync(reader: &mut Reader<'_>) -> Option<SyncConfig> {
     let settle = reader.value("SYNC_SETTLE", |text| values::duration(text, Duration::ZERO, longest));
     let bytes = reader.value("MERGE_BATCH_BYTES", |text| values::byte_size(text, LEAST_BATCH_BYTES, MOST_BATCH_BYTES));
     let share = reader.value("SWEEP_MAX_REMOVED_SHARE", values::share);
-    Some(SyncConfig { settle: settle?, merge_batch_bytes: bytes?, max_removed_share: share? })
+    let walkers = reader.value("WALKERS", |text| values::whole_number(text, 1, MAX_WALKERS));
+    let walkers = walkers.and_then(|number| usize::try_from(number).ok());
+    Some(SyncConfig { settle: settle?, merge_batch_bytes: bytes?, max_removed_share: share?, walkers: walkers? })
 }
 
 /// `RUN_BUDGET`, else what fits where the process runs: Lambda sets `AWS_LAMBDA_RUNTIME_API`, nothing else does.

@@ -91,6 +91,11 @@ pub const VARIABLES: &[Variable] = &[
         "Time between two requests to Notion; a bare number is seconds. 340 ms keeps under 180 requests a minute.",
     ),
     Variable::text("BATCH_SIZE", "100", "Rows asked for per Notion page, 1–100."),
+    Variable::text(
+        "WALKERS",
+        "4",
+        "Walkers that read a full walk side by side, 1–16; all keep to one `RATE_LIMIT_DELAY`.",
+    ),
     Variable::text("MERGE_BATCH_BYTES", "8MiB", "Largest request body of a MERGE, at most 15 MiB."),
     Variable::text(
         "SYNC_SETTLE",

@@ -34,4 +34,6 @@ pub struct SyncConfig {
     pub merge_batch_bytes: usize,
     /// The largest share of the live rows that a sweep may mark as removed, 0–1.
     pub max_removed_share: f64,
+    /// The number of walkers that read a full refresh side by side (`WALKERS`).
+    pub walkers: usize,
 }

@@ -48,4 +48,5 @@ mod stale_cache;
 mod sweep;
 mod sync;
 mod tidy;
+mod walkers;
 mod watermark;
