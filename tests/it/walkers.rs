@@ -172,7 +172,7 @@ fn cursors_rejected_amid_several_ranges_restart_their_own_range() {
     run_test(async {
         let world = four_walkers().build().await;
         add_uneven_rows(&world, 200);
-        world.edit(|workspace| workspace.settings_mut().reject_next_cursors = 9);
+        world.edit(|workspace| workspace.settings_mut().reject_next_cursors = 5);
         assert_eq!(world.sync().await.totals.pages_read, 200, "a row that is read again is none");
         world.assert_table_equals_notion().await;
         world.end().await;

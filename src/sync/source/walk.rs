@@ -173,8 +173,10 @@ impl SourceSync<'_> {
             self.totals.pages_hydrated += u64::from(hydration.properties.is_some());
             walk.latest_edit = walk.latest_edit.max(Some(page_row.last_edited_time));
             let is_archived = page_row.is_archived.unwrap_or(partition == Partition::Archived);
-            if let Some(seen) = &mut self.seen {
-                seen.see(&page_row, is_archived);
+            match &mut self.seen {
+                Some(seen) if hydration.is_gone => seen.forget(page_row.id),
+                Some(seen) => seen.see(&page_row, is_archived),
+                None => {}
             }
             let row = row(page_row, engine.database, self.source.id, is_archived, hydration.properties)?;
             match walk.known_rows.note(&row) {
