@@ -104,7 +104,7 @@ fn a_walk_cut_at_any_exchange_amid_several_ranges_is_ended_by_the_next_run() {
             world.edit(|workspace| {
                 for (number, row) in rows.iter().step_by(9).enumerate() {
                     match number % 3 {
-                        0 => drop(workspace.edit_row(row, RowEdit::new().title("Edited in between")).unwrap()),
+                        0 => workspace.edit_row(row, RowEdit::new().title("Edited in between")).unwrap(),
                         1 => workspace.trash(row).unwrap(),
                         _ => workspace.archive(row).unwrap(),
                     }
@@ -238,7 +238,7 @@ fn rows_that_change_while_the_walkers_read_are_whole_after_the_next_run() {
             workspace.after_requests(6, move |workspace| {
                 for (number, row) in rows.iter().step_by(5).enumerate() {
                     match number % 3 {
-                        0 => drop(workspace.edit_row(row, RowEdit::new().title("Edited meanwhile")).unwrap()),
+                        0 => workspace.edit_row(row, RowEdit::new().title("Edited meanwhile")).unwrap(),
                         1 => workspace.trash(row).unwrap(),
                         _ => workspace.archive(row).unwrap(),
                     }
