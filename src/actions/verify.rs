@@ -185,7 +185,8 @@ impl Verifier<'_> {
                     let Some(page) = walker.next_result_page(self.run).await? else { break };
                     rows_of_walk += page.rows.len();
                     for row in page.rows {
-                        rows.insert(row.id, (row.created_time, self.walked(row, source.id, partition)?));
+                        let page = row.page;
+                        rows.insert(page.id, (page.created_time, self.walked(page, source.id, partition)?));
                     }
                     let pages_read = self.found.rows_in_notion + rows.len() as u64;
                     self.run.progress.tell(&ProgressEvent::PagesRead { data_source_id: source.id, pages_read });

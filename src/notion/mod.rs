@@ -13,7 +13,7 @@ pub use error::NotionError;
 pub use page::{PageError, PageRow, without_request_id};
 pub use raw::volatile_spans;
 pub use truncation::{TruncatedProperty, truncated_properties};
-pub use wire::{DataSourceInfo, DataSourceRef, DatabaseInfo, PropertyItems, Query, QueryPage};
+pub use wire::{DataSourceInfo, DataSourceRef, DatabaseInfo, PropertyItems, Query, QueryPage, SortOrder};
 
 use std::time::Duration;
 

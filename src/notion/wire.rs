@@ -9,11 +9,13 @@ use super::Partition;
 use crate::http::one_line;
 use crate::ids::{DataSourceId, DatabaseId};
 
-/// One query of a data source, sorted by creation time, ascending.
+/// One query of a data source, sorted by creation time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     /// Which partition.
     pub partition: Partition,
+    /// The direction of the sort.
+    pub order: SortOrder,
     /// Only rows edited at or after this whole minute.
     pub edited_since: Option<Timestamp>,
     /// Only rows edited before this whole minute; used to split a minute of creation, nowhere else.
@@ -28,6 +30,24 @@ pub struct Query {
     pub can_shrink: bool,
     /// Ask for the title alone: what a sweep needs of a row is outside its properties.
     pub title_only: bool,
+}
+
+/// The direction in which rows are sorted by creation time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortOrder {
+    /// The oldest first.
+    Ascending,
+    /// The youngest first.
+    Descending,
+}
+
+impl SortOrder {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ascending => "ascending",
+            Self::Descending => "descending",
+        }
+    }
 }
 
 impl Query {
@@ -46,7 +66,7 @@ impl Query {
             })
             .collect();
         let mut body = json!({
-            "sorts": [{"timestamp": "created_time", "direction": "ascending"}],
+            "sorts": [{"timestamp": "created_time", "direction": self.order.name()}],
             "page_size": self.page_size,
             "result_type": "page",
         });
@@ -181,6 +201,7 @@ mod tests {
     fn query() -> Query {
         Query {
             partition: Partition::Default,
+            order: SortOrder::Ascending,
             edited_since: None,
             edited_before: None,
             created_from: None,

@@ -82,7 +82,15 @@ impl Minute {
     /// Returns the middle between this minute and a later one, floored.
     #[must_use]
     pub fn middle(self, later: Self) -> Self {
-        let seconds = later.0.duration_since(self.0).as_secs() / 2;
+        self.part(later, 1, 2)
+    }
+
+    /// Returns the minute after `part` of so many `parts` of the time up to a later minute, floored.
+    #[must_use]
+    pub fn part(self, later: Self, part: usize, parts: usize) -> Self {
+        let (part, parts) = (i64::try_from(part).unwrap_or(0), i64::try_from(parts).unwrap_or(1).max(1));
+        // Divided before it is multiplied: the seconds of all time times a part would not fit.
+        let seconds = later.0.duration_since(self.0).as_secs() / parts * part;
         self.0.checked_add(SignedDuration::from_secs(seconds)).map_or(self, Self::floor)
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Hydration {
     pub(super) properties: Option<String>,
     /// What could not be read in full.
     pub(super) warnings: Vec<String>,
+    /// The page was deleted or trashed while it was read.
+    pub(super) is_gone: bool,
 }
 
 /// Reads the cut properties of a page.
@@ -60,6 +62,7 @@ pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Resul
             Err(ReadError::NotFound) if is_gone(notion, page, run).await? => {
                 // Trashed or deleted while it was read: the row stands as the query gave it, and the sweep settles it.
                 hydration.warnings.push(format!("{context} could not be read in full: the page is gone"));
+                hydration.is_gone = true;
                 return Ok(hydration);
             }
             Err(ReadError::NotFound) => {

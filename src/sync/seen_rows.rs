@@ -50,6 +50,11 @@ impl SeenRows {
         }
     }
 
+    /// Forgets a row that was found to be gone since, so that the sweep asks for it.
+    pub(super) fn forget(&mut self, page_id: PageId) {
+        self.rows.remove(&page_id);
+    }
+
     /// Notes that these stretches were walked to their end, every row of them seen.
     pub(super) fn walked(&mut self, stretches: &[Stretch]) {
         if self.max_rows > 0 {

@@ -113,7 +113,8 @@ struct Tally {
 async fn life(seed: u64) -> Tally {
     let mut tally = Tally::default();
     // A world of its own: the table of all seeds together would slow every MERGE down.
-    let world = World::builder().variable("MERGE_BATCH_BYTES", "1MiB").build().await;
+    let walkers = (1 + seed % 5).to_string();
+    let world = World::builder().variable("MERGE_BATCH_BYTES", "1MiB").variable("WALKERS", &walkers).build().await;
     fill(&world);
     let has_lease = seed % SEEDS_PER_LEASE == SEEDS_PER_LEASE - 1;
     let table = has_lease.then_some(world.state_table.as_str());

@@ -18,7 +18,7 @@ use notion_sync::failure::Failure;
 use notion_sync::http::retry::RetryPolicy;
 use notion_sync::ids::{DataSourceId, Database, DatabaseId, DatabaseName, PageId};
 use notion_sync::notion::{
-    self, NotionConfig, PageRow, Partition, Query, truncated_properties, volatile_spans, without_request_id,
+    self, NotionConfig, PageRow, Partition, Query, SortOrder, truncated_properties, volatile_spans, without_request_id,
 };
 use notion_sync::run::Run;
 use notion_sync::run::clock::Clock;
@@ -473,6 +473,7 @@ fn answers_of_notion() {
     };
     let query = Query {
         partition: Partition::Default,
+        order: SortOrder::Ascending,
         edited_since: None,
         edited_before: None,
         created_from: None,

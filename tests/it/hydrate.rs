@@ -133,7 +133,9 @@ fn a_page_trashed_while_it_is_read_in_full_is_settled_by_the_sweep() {
         let world = World::new().await;
         let row = add(&world, NewRow::titled("Epic").set("Tasks", Value::relation(ids(230))));
         world.edit(|workspace| workspace.after_requests(3, move |workspace| workspace.trash(&row).unwrap()));
-        assert_eq!(world.sync().await.totals.pages_removed, 1);
+        // The walk has seen it, and Notion still reads a trashed page in full: only the next listing lacks it.
+        assert_eq!(world.sync().await.totals.pages_removed, 0);
+        assert_eq!(world.sweep().await.totals.pages_removed, 1);
         world.assert_table_equals_notion().await;
         world.end().await;
     });

@@ -52,4 +52,5 @@ mod sweep;
 mod sync;
 mod tidy;
 mod verify;
+mod walkers;
 mod watermark;

@@ -37,6 +37,7 @@ const ELSEWHERE: &str = "5d0e7c1a-4f3b-4c2d-9e8f-0a1b2c3d4e5f";
 struct Life {
     lag_seconds: u64,
     page_rows: usize,
+    walkers: usize,
     steps: Vec<Step>,
 }
 
@@ -131,11 +132,8 @@ fn life() -> impl Strategy<Value = Life> {
         5 => (work, fate()).prop_map(|(work, fate)| Step::Run { work, fate }),
     ];
     let lag_seconds = prop_oneof![2 => Just(0u64), 1 => Just(50), 1 => Just(110)];
-    (lag_seconds, 3usize..9, prop::collection::vec(step, 10..30)).prop_map(|(lag_seconds, page_rows, steps)| Life {
-        lag_seconds,
-        page_rows,
-        steps,
-    })
+    let parts = (lag_seconds, 3usize..9, 1usize..6, prop::collection::vec(step, 10..30));
+    parts.prop_map(|(lag_seconds, page_rows, walkers, steps)| Life { lag_seconds, page_rows, walkers, steps })
 }
 
 /// The life of a seed, the same on every machine.
@@ -178,6 +176,7 @@ impl Simulation {
         };
         let world = World::builder()
             .variable("BATCH_SIZE", &life.page_rows.to_string())
+            .variable("WALKERS", &life.walkers.to_string())
             .variable("MERGE_BATCH_BYTES", "64KiB")
             .build()
             .await;

@@ -1,5 +1,7 @@
 //! The sync of one data source within one run: its walks, and the outcome of each.
 
+mod ranges;
+mod side_by_side;
 mod store;
 mod walk;
 

@@ -15,10 +15,10 @@ use crate::sync::known_rows::{KnownRows, RowStatus};
 use crate::sync::merge::{Merger, too_large};
 use crate::sync::plan::Plan;
 use crate::sync::row::row;
-use crate::sync::walk::{ResultPage, Walker};
+use crate::sync::walk::{WalkedRow, Walker};
 use crate::sync::{Ended, Engine, Stop};
 use crate::warehouse::EncodedRow;
-use crate::watermark::{RecentRows, Stretch, Watermark};
+use crate::watermark::{RecentRows, Scope, Stretch, Watermark};
 
 /// One walk over the stretches of a plan.
 pub(super) struct Walk {
@@ -26,7 +26,7 @@ pub(super) struct Walk {
     pub(super) merger: Merger,
     pub(super) latest_edit: Option<Timestamp>,
     batcher: Batcher,
-    checkpointed_at: Instant,
+    pub(super) checkpointed_at: Instant,
 }
 
 impl Walk {
@@ -39,6 +39,11 @@ impl Walk {
             latest_edit: None,
             checkpointed_at: Instant::now(),
         }
+    }
+
+    /// Notes that all rows outside `rest` were taken.
+    pub(super) fn reached(&mut self, rest: Vec<Stretch>) {
+        self.batcher.reached(rest);
     }
 
     /// Writes the rows collected and waits until they are committed.
@@ -61,10 +66,13 @@ impl SourceSync<'_> {
         walk: &mut Walk,
     ) -> Result<Ended, Failure> {
         let mut ended = Ended::Complete;
-        for (index, stretch) in planned.stretches.iter().enumerate() {
-            let later = &planned.stretches[index + 1..];
-            match Ended::of(self.walk_stretch(stretch, later, planned, watermark, walk).await) {
-                Ok(Ended::Complete) => walk.batcher.reached(later.to_vec()),
+        let mut walked = 0;
+        // The partitions one after the other: a row that is archived meanwhile is then shown by one of them.
+        for stretches in planned.stretches.chunk_by(|one, next| one.partition == next.partition) {
+            walked += stretches.len();
+            let later = &planned.stretches[walked..];
+            match Ended::of(self.walk_partition(stretches, later, planned, watermark, walk).await) {
+                Ok(Ended::Complete) => walk.reached(later.to_vec()),
                 Ok(out_of_time) => {
                     ended = out_of_time;
                     break;
@@ -85,6 +93,27 @@ impl SourceSync<'_> {
         }
     }
 
+    /// Walks the stretches of one partition: a full walk by several walkers side by side, an incremental one, which is short
+    /// as a rule, in one piece.
+    async fn walk_partition(
+        &mut self,
+        stretches: &[Stretch],
+        later: &[Stretch],
+        planned: &Plan,
+        watermark: &mut Watermark,
+        walk: &mut Walk,
+    ) -> Result<(), Stop> {
+        if planned.scope == Scope::Everything && self.engine.config.walkers > 1 {
+            return Box::pin(self.walk_side_by_side(stretches, later, planned, watermark, walk)).await;
+        }
+        for (index, stretch) in stretches.iter().enumerate() {
+            let later: Vec<Stretch> = stretches[index + 1..].iter().chain(later).copied().collect();
+            self.walk_stretch(stretch, &later, planned, watermark, walk).await?;
+            walk.reached(later);
+        }
+        Ok(())
+    }
+
     async fn walk_stretch(
         &mut self,
         stretch: &Stretch,
@@ -97,12 +126,8 @@ impl SourceSync<'_> {
         let mut walker = Walker::new(self.engine.notion, self.source.id, *stretch, edited_since, false);
         while let Some(page) = walker.next_result_page(&self.run).await? {
             let present = Stretch { created_from: page.position.or(stretch.created_from), ..*stretch };
-            let rest: Vec<Stretch> = std::iter::once(present).chain(later.iter().copied()).collect();
-            self.totals.pages_read += page.new_rows as u64;
-            let pages_read = self.totals.pages_read;
-            self.run.progress.tell(&ProgressEvent::PagesRead { data_source_id: self.source.id, pages_read });
-            self.take_rows(page, stretch.partition, walk).await?;
-            walk.batcher.reached(rest);
+            self.take_rows(page.rows, stretch.partition, walk).await?;
+            walk.reached(std::iter::once(present).chain(later.iter().copied()).collect());
             // A run that is killed later, or whose end takes longer than the time kept back, still has made progress.
             if self.run.deadline.is_half_gone_since(walk.checkpointed_at) {
                 self.checkpoint(planned, watermark, walk).await?;
@@ -113,7 +138,12 @@ impl SourceSync<'_> {
 
     /// Commits the rows collected and stores the position in the middle of the walk. A cache found to be stale is left to
     /// the end of the walk, which finds the same.
-    async fn checkpoint(&mut self, planned: &Plan, watermark: &mut Watermark, walk: &mut Walk) -> Result<(), Stop> {
+    pub(super) async fn checkpoint(
+        &mut self,
+        planned: &Plan,
+        watermark: &mut Watermark,
+        walk: &mut Walk,
+    ) -> Result<(), Stop> {
         walk.flush().await?;
         watermark.last_edited_time = watermark.last_edited_time.max(walk.latest_edit);
         watermark.recent = walk.known_rows.still_known();
@@ -125,9 +155,17 @@ impl SourceSync<'_> {
     }
 
     /// Turns the rows of one result page into rows of the table, and sends each batch that is full.
-    async fn take_rows(&mut self, page: ResultPage, partition: Partition, walk: &mut Walk) -> Result<(), Stop> {
+    pub(super) async fn take_rows(
+        &mut self,
+        rows: Vec<WalkedRow>,
+        partition: Partition,
+        walk: &mut Walk,
+    ) -> Result<(), Stop> {
         let engine = self.engine;
-        for page_row in page.rows {
+        self.totals.pages_read += rows.iter().filter(|row| row.is_new).count() as u64;
+        let pages_read = self.totals.pages_read;
+        self.run.progress.tell(&ProgressEvent::PagesRead { data_source_id: self.source.id, pages_read });
+        for WalkedRow { page: page_row, .. } in rows {
             let hydration = hydrate(engine.notion, &page_row, &self.run).await?;
             for warning in hydration.warnings {
                 self.run.warn("properties not read in full", warning);
@@ -135,8 +173,10 @@ impl SourceSync<'_> {
             self.totals.pages_hydrated += u64::from(hydration.properties.is_some());
             walk.latest_edit = walk.latest_edit.max(Some(page_row.last_edited_time));
             let is_archived = page_row.is_archived.unwrap_or(partition == Partition::Archived);
-            if let Some(seen) = &mut self.seen {
-                seen.see(&page_row, is_archived);
+            match &mut self.seen {
+                Some(seen) if hydration.is_gone => seen.forget(page_row.id),
+                Some(seen) => seen.see(&page_row, is_archived),
+                None => {}
             }
             let row = row(page_row, engine.database, self.source.id, is_archived, hydration.properties)?;
             match walk.known_rows.note(&row) {

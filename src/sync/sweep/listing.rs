@@ -86,7 +86,7 @@ impl Window {
         let mut rows_of_walk = 0;
         while let Some(page) = walker.next_result_page(engine.run).await? {
             rows_of_walk += page.rows.len();
-            for row in page.rows {
+            for row in page.rows.into_iter().map(|row| row.page) {
                 let is_archived = row.is_archived.unwrap_or(stretch.partition == Partition::Archived);
                 let listed_row =
                     ListedRow { page_id: row.id, data_source_id, is_archived, last_edited_time: row.last_edited_time };

@@ -9,9 +9,13 @@
 
 mod minute;
 mod order;
+mod tail;
+
+pub use tail::{Tail, read_tail};
 
 use std::collections::HashSet;
 
+use serde_json::value::RawValue;
 use tracing::{debug, info};
 
 use self::minute::MinuteSplit;
@@ -19,7 +23,9 @@ use self::order::Order;
 use super::Stop;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::DataSourceId;
-use crate::notion::{Client, NotionError, PageError, PageRow, Partition, Query, QueryPage, shown_request_id};
+use crate::notion::{
+    Client, NotionError, PageError, PageRow, Partition, Query, QueryPage, SortOrder, shown_request_id,
+};
 use crate::run::Run;
 use crate::run::clock::Minute;
 use crate::watermark::Stretch;
@@ -38,17 +44,24 @@ const MAX_EMPTY_PAGES: u32 = 20;
 #[derive(Debug)]
 pub struct ResultPage {
     /// The rows; a row read before with the very same text is left out.
-    pub rows: Vec<PageRow>,
-    /// The number of rows that were not seen before in this stretch.
-    pub new_rows: usize,
+    pub rows: Vec<WalkedRow>,
     /// All rows created before this minute have been yielded; `None` = none for sure.
     pub position: Option<Minute>,
 }
 
+/// One row of a result page.
+#[derive(Debug)]
+pub struct WalkedRow {
+    /// The row.
+    pub page: PageRow,
+    /// The row was not seen before in this stretch; else it was, with another text.
+    pub is_new: bool,
+}
+
 /// The walker of one stretch.
 #[derive(Debug)]
-pub struct Walker<'a> {
-    notion: &'a Client,
+pub struct Walker {
+    notion: Client,
     data_source_id: DataSourceId,
     stretch: Stretch,
     edited_since: Option<Minute>,
@@ -56,6 +69,8 @@ pub struct Walker<'a> {
     page_size: u32,
     /// The minute at which the present query begins.
     created_from: Option<Minute>,
+    /// The minute at which the present query ends. A stretch that is narrowed does not change a query under its cursor.
+    query_end: Option<Minute>,
     /// The cursor of the present query's next result page.
     cursor: Option<String>,
     /// Every cursor that the present query gave: one that is repeated leads round in a circle.
@@ -72,19 +87,20 @@ pub struct Walker<'a> {
     is_done: bool,
 }
 
-impl<'a> Walker<'a> {
+impl Walker {
     /// Begins at the start of `stretch`.
     #[must_use]
     pub fn new(
-        notion: &'a Client,
+        notion: &Client,
         data_source_id: DataSourceId,
         stretch: Stretch,
         edited_since: Option<Minute>,
         title_only: bool,
     ) -> Self {
         Self {
-            notion,
+            notion: notion.clone(),
             data_source_id,
+            query_end: stretch.created_to,
             created_from: stretch.created_from,
             order: Order::new(stretch.created_from),
             stretch,
@@ -127,18 +143,30 @@ impl<'a> Walker<'a> {
         Ok(None)
     }
 
+    /// Returns true when the stretch is complete.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Ends the stretch earlier, because another walker reads the rest. The present query may still show rows beyond.
+    pub fn narrow(&mut self, end: Minute) {
+        self.stretch.created_to = Some(self.stretch.created_to.map_or(end, |to| to.min(end)));
+    }
+
     fn query(&self) -> Query {
         let (edited_since, edited_before) = match &self.split {
             Some(split) => split.edited_bounds(self.edited_since),
             None => (self.edited_since, None),
         };
         let minute_end = self.split.as_ref().map(MinuteSplit::end);
-        let created_before = match (minute_end, self.stretch.created_to) {
+        let created_before = match (minute_end, self.query_end) {
             (Some(end), Some(to)) => Some(end.min(to)),
             (end, to) => end.or(to),
         };
         Query {
             partition: self.stretch.partition,
+            order: SortOrder::Ascending,
             edited_since: edited_since.map(Minute::start),
             edited_before: edited_before.map(Minute::start),
             created_from: self.created_from.map(Minute::start),
@@ -154,25 +182,13 @@ impl<'a> Walker<'a> {
         self.is_capped |= page.is_incomplete;
         self.odd_status = page.odd_status.or_else(|| self.odd_status.take());
         let mut rows = Vec::with_capacity(page.rows.len());
-        let mut new_rows = 0;
-        for text in page.rows {
-            let row = match PageRow::read(text) {
-                Ok(row) => row,
-                Err(PageError::NotAPage { object, id }) if object == "data_source" => {
-                    let warning =
-                        format!("a wiki's data source ({id}) is among the rows; it is no page and was left out");
-                    run.warn("data source among the rows", warning);
-                    continue;
-                }
-                Err(error) => return Err(self.unreadable(&error, &page.request_id).into()),
-            };
+        for row in read_rows(page.rows, &page.request_id, run).map_err(|failure| failure.context(self.described()))? {
             if let Some(split) = &mut self.split {
                 split.see(&row);
             }
             let seen = self.order.see(&row);
-            new_rows += usize::from(seen == order::Seen::New);
             if seen != order::Seen::Same {
-                rows.push(row);
+                rows.push(WalkedRow { page: row, is_new: seen == order::Seen::New });
             }
         }
         self.cursor = page.next_cursor;
@@ -183,7 +199,7 @@ impl<'a> Walker<'a> {
             self.end_query(run)?;
         }
         self.order.forget_before(self.position());
-        Ok(ResultPage { rows, new_rows, position: self.position() })
+        Ok(ResultPage { rows, position: self.position() })
     }
 
     /// Checks that the result page leads on: `has_more` without end would be read without end.
@@ -298,28 +314,15 @@ impl<'a> Walker<'a> {
         self.cursor = None;
         self.cursors.clear();
         self.empty_pages = 0;
+        self.query_end = self.stretch.created_to;
     }
 
     fn described(&self) -> String {
-        let partition = match self.stretch.partition {
-            Partition::Default => "the walk",
-            Partition::Archived => "the walk of the archived rows",
-        };
-        format!("{partition} of data source {}", self.data_source_id)
+        described(self.stretch.partition, self.data_source_id)
     }
 
     fn failed(&self, error: NotionError) -> Stop {
-        if error.is_not_found() || error.is_forbidden() {
-            let message =
-                format!("data source {} is no longer visible, nothing was marked: {error}", self.data_source_id);
-            return Failure::new(FailureClass::SourceAccessLost, message).into();
-        }
-        Stop::from(error).context(self.described())
-    }
-
-    fn unreadable(&self, error: &PageError, request_id: &Option<String>) -> Failure {
-        let request_id = shown_request_id(request_id);
-        Failure::new(FailureClass::PageUnreadable, format!("{}: {error}{request_id}", self.described()))
+        failed(error, self.stretch.partition, self.data_source_id)
     }
 
     fn minute_over_cap(&self, minute: Minute) -> Failure {
@@ -336,4 +339,39 @@ impl<'a> Walker<'a> {
         );
         Failure::new(FailureClass::MinuteOverCap, message)
     }
+}
+
+/// Reads the rows of a result page. A wiki has data sources among them, which are left out with a warning.
+fn read_rows(texts: Vec<Box<RawValue>>, request_id: &Option<String>, run: &Run) -> Result<Vec<PageRow>, Failure> {
+    let mut rows = Vec::with_capacity(texts.len());
+    for text in texts {
+        match PageRow::read(text) {
+            Ok(row) => rows.push(row),
+            Err(PageError::NotAPage { object, id }) if object == "data_source" => {
+                let warning = format!("a wiki's data source ({id}) is among the rows; it is no page and was left out");
+                run.warn("data source among the rows", warning);
+            }
+            Err(error) => {
+                let message = format!("{error}{}", shown_request_id(request_id));
+                return Err(Failure::new(FailureClass::PageUnreadable, message));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn described(partition: Partition, data_source_id: DataSourceId) -> String {
+    let walk = match partition {
+        Partition::Default => "the walk",
+        Partition::Archived => "the walk of the archived rows",
+    };
+    format!("{walk} of data source {data_source_id}")
+}
+
+fn failed(error: NotionError, partition: Partition, data_source_id: DataSourceId) -> Stop {
+    if error.is_not_found() || error.is_forbidden() {
+        let message = format!("data source {data_source_id} is no longer visible, nothing was marked: {error}");
+        return Failure::new(FailureClass::SourceAccessLost, message).into();
+    }
+    Stop::from(error).context(described(partition, data_source_id))
 }

@@ -351,6 +351,8 @@ impl WorldBuilder {
             ("DATABRICKS_CATALOG", stack::catalog()),
             ("BRONZE_SCHEMA", schema.clone()),
             ("RATE_LIMIT_DELAY", "0".to_owned()),
+            // One walker reads in an order that a story can rely on; stories of several say so.
+            ("WALKERS", "1".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
