@@ -139,7 +139,6 @@ fn batches(rows: Vec<EncodedRow>) -> Vec<Vec<EncodedRow>> {
 fn bodies(batches: &[Vec<EncodedRow>]) -> Result<Vec<Vec<u8>>, BenchError> {
     let config = notion_sync::databricks::DatabricksConfig {
         views_schema: None,
-        volume: None,
         host: notion_base()?,
         warehouse_id: "w".to_owned(),
         catalog: "main".to_owned(),

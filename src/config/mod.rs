@@ -148,14 +148,12 @@ fn read_databricks(reader: &mut Reader<'_>) -> Option<DatabricksConfig> {
     let catalog = reader.value("DATABRICKS_CATALOG", values::object_name);
     let schema = reader.value("BRONZE_SCHEMA", values::object_name);
     let views_schema = reader.optional_value("VIEWS_SCHEMA", values::object_name);
-    let volume = reader.optional_value("DATABRICKS_VOLUME", values::volume);
     Some(DatabricksConfig {
         host: host?,
         warehouse_id: warehouse_id?,
         catalog: catalog?,
         schema: schema?,
         views_schema: views_schema?,
-        volume: volume?,
         timeout: DATABRICKS_TIMEOUT,
     })
 }

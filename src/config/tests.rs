@@ -152,13 +152,10 @@ fn a_database_set_to_nothing_is_missing_and_one_without_a_name_is_refused() {
 #[test]
 fn what_is_off_unless_set_is_validated() {
     let plain = config(&[]);
-    assert_eq!((plain.databricks.views_schema, plain.databricks.volume, plain.sync.walkers), (None, None, 4));
-    let set =
-        config(&[("VIEWS_SCHEMA", "silver"), ("DATABRICKS_VOLUME", "/Volumes/main/bronze/load"), ("WALKERS", "16")]);
+    assert_eq!((plain.databricks.views_schema, plain.sync.walkers), (None, 4));
+    let set = config(&[("VIEWS_SCHEMA", "silver"), ("WALKERS", "16")]);
     assert_eq!((set.databricks.views_schema.as_deref(), set.sync.walkers), (Some("silver"), 16));
-    assert_eq!(set.databricks.volume.map(|volume| volume.name).as_deref(), Some("load"));
-    let wrong = [("VIEWS_SCHEMA", "a.b"), ("DATABRICKS_VOLUME", "load"), ("WALKERS", "17"), ("BATCH_SIZE", "0")];
-    assert_eq!(problems(&wrong).len(), 4);
+    assert_eq!(problems(&[("VIEWS_SCHEMA", "a.b"), ("WALKERS", "17"), ("BATCH_SIZE", "0")]).len(), 3);
     assert_eq!(problems(&[("WALKERS", "0")]).len(), 1);
 }
 

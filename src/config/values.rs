@@ -5,7 +5,6 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use reqwest::Url;
 
-use crate::databricks::Volume;
 use crate::http::is_loopback;
 use crate::ids::DatabaseId;
 
@@ -90,20 +89,6 @@ fn is_notion(host: &str) -> bool {
     ["notion.so", "notion.com", "notion.site"]
         .iter()
         .any(|domain| host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.')))
-}
-
-/// A volume of Unity Catalog, as its three names or as its path.
-pub(super) fn volume(text: &str) -> Result<Volume, Expected> {
-    let path = text.trim_end_matches('/');
-    let names: Vec<&str> = match path.strip_prefix("/Volumes/") {
-        Some(names) => names.split('/').collect(),
-        None => path.split('.').collect(),
-    };
-    let names: Result<Vec<String>, Expected> = names.into_iter().map(object_name).collect();
-    match names.ok().and_then(|names| <[String; 3]>::try_from(names).ok()) {
-        Some([catalog, schema, name]) => Ok(Volume { catalog, schema, name }),
-        None => Err("a volume of the form /Volumes/catalog/schema/volume or catalog.schema.volume".to_owned()),
-    }
 }
 
 /// The name or ARN of a DynamoDB table.
@@ -274,19 +259,6 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_named_by_path_or_by_names() {
-        let expected = Volume { catalog: "main".to_owned(), schema: "bronze".to_owned(), name: "load".to_owned() };
-        for text in ["/Volumes/main/bronze/load", "/Volumes/main/bronze/load/", "main.bronze.load"] {
-            assert_eq!(volume(text), Ok(expected.clone()), "{text}");
-        }
-        for text in
-            ["", "load", "main.bronze", "/Volumes/main/bronze", "/Volumes/main/bronze/load/x", "a.b.c.d", "a..c"]
-        {
-            assert!(volume(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn notion_is_addressed_with_or_without_its_version() {
         let read = |text: &str| notion_base(text).map(|url| url.to_string()).ok();
         assert_eq!(read("https://api.notion.com/v1/").as_deref(), Some("https://api.notion.com/"));
@@ -325,7 +297,7 @@ mod tests {
             let _ = duration(&text, Duration::ZERO, Duration::MAX);
             let _ = byte_size(&text, 0, usize::MAX);
             let _ = (share(&text), whole_number(&text, 1, 100), table_name(&text), object_name(&text));
-            let _ = (database_id(&text), volume(&text));
+            let _ = database_id(&text);
             let _ = (service_address(&text).map(host_only), notion_base(&text), warehouse_of_path(&text));
             let _ = crate::placeholder::is_placeholder(&text);
         }

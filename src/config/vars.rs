@@ -80,11 +80,6 @@ pub const VARIABLES: &[Variable] = &[
         "The schema of the typed views, one per data source, in the same catalog.",
     ),
     Variable::described(
-        "DATABRICKS_VOLUME",
-        "rows travel in statements",
-        "The volume for files of a bulk load, as `/Volumes/catalog/schema/volume`.",
-    ),
-    Variable::described(
         "SECRETS_ID",
         "environment only",
         "Name or ARN of the JSON secret in Secrets Manager; its keys have the variables' names, and the environment \

@@ -34,19 +34,6 @@ pub struct DatabricksConfig {
     pub schema: String,
     /// Schema of the typed views (`VIEWS_SCHEMA`); `None` = no views.
     pub views_schema: Option<String>,
-    /// The volume for files of a bulk load (`DATABRICKS_VOLUME`); `None` = rows travel in statements.
-    pub volume: Option<Volume>,
     /// Longest time for one exchange; a submit waits up to 10 s on the server (facts/databricks §1.5).
     pub timeout: Duration,
-}
-
-/// A volume of Unity Catalog.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
-    /// Its catalog.
-    pub catalog: String,
-    /// Its schema.
-    pub schema: String,
-    /// Its own name.
-    pub name: String,
 }

@@ -544,7 +544,6 @@ fn answers_of_databricks() {
     ];
     let config = DatabricksConfig {
         views_schema: None,
-        volume: None,
         host: server.address.parse().unwrap(),
         warehouse_id: "w".to_owned(),
         catalog: "main".to_owned(),
