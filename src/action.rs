@@ -9,6 +9,8 @@ pub enum Action {
     Sync(SyncRequest),
     /// Find rows that were trashed, moved, deleted, restored; mark and repair them.
     Sweep(SweepRequest),
+    /// Make the typed views of one database.
+    Views(ViewsRequest),
     /// Probe Notion, Databricks, DynamoDB and Secrets Manager one by one.
     Health,
     /// Name, id, data sources and watermark of each configured database.
@@ -41,6 +43,17 @@ pub struct SweepRequest {
     pub allow_removals: bool,
 }
 
+/// What `views` was asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewsRequest {
+    /// The database whose views to make.
+    pub database: DatabaseName,
+    /// Show the SQL and write nothing.
+    pub print: bool,
+    /// Overwrite views that a person changed.
+    pub force: bool,
+}
+
 impl Action {
     /// The action's name in events, reports and metrics.
     #[must_use]
@@ -48,6 +61,7 @@ impl Action {
         match self {
             Self::Sync(_) => "sync",
             Self::Sweep(_) => "sweep",
+            Self::Views(_) => "views",
             Self::Health => "health",
             Self::ListDatabases => "list-databases",
             Self::InitTables => "init-tables",
@@ -61,6 +75,7 @@ impl Action {
         match self {
             Self::Sync(request) => Some(&request.database),
             Self::Sweep(request) => Some(&request.database),
+            Self::Views(request) => Some(&request.database),
             _ => None,
         }
     }

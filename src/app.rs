@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::action::{Action, SweepRequest, SyncRequest};
+use crate::action::{Action, SweepRequest, SyncRequest, ViewsRequest};
 use crate::actions::health;
 use crate::actions::init_tables;
 use crate::actions::status;
@@ -20,10 +20,11 @@ use crate::ids::{Database, DatabaseName, RunId};
 use crate::run::clock::Clock;
 use crate::run::deadline::Deadline;
 use crate::run::progress::{Progress, ProgressEvent};
-use crate::run::report::{Outcome, Report};
+use crate::run::report::{Mode, Outcome, Report};
 use crate::run::{Meter, Run};
 use crate::sync::Engine;
 use crate::sync::engine::Wanted;
+use crate::views::{self, Occasion, Views};
 
 /// Longest time for recording a run and giving its lease back.
 const LONGEST_CLOSE: Duration = Duration::from_secs(30);
@@ -114,11 +115,17 @@ impl App {
             Action::Sweep(SweepRequest { database, allow_removals }) => {
                 self.on_database(clients, database, run, report, Work::Sweep { allow_removals: *allow_removals }).await
             }
+            Action::Views(ViewsRequest { database, print, force }) => {
+                let occasion = if *print { Occasion::Print } else { Occasion::ByHand { force: *force } };
+                self.on_database(clients, database, run, report, Work::Views(occasion)).await
+            }
             Action::Health => in_its_time(run, Box::pin(health::check(&self.config, clients, run, report))).await,
             Action::ListDatabases => {
                 in_its_time(run, Box::pin(status::list_databases(&self.config, clients, run, report))).await
             }
-            Action::InitTables => in_its_time(run, Box::pin(init_tables::init_tables(clients, run, report))).await,
+            Action::InitTables => {
+                in_its_time(run, Box::pin(init_tables::init_tables(&self.config, clients, run, report))).await
+            }
             Action::Status => in_its_time(run, Box::pin(status::status(&self.config, clients, run, report))).await,
         }
     }
@@ -151,7 +158,11 @@ impl App {
         let worked = match work {
             Work::Sync(wanted) => Box::pin(engine.sync(wanted, report)).await,
             Work::Sweep { allow_removals } => Box::pin(engine.sweep(allow_removals, report)).await,
+            Work::Views(occasion) => self.make_views(clients, database, occasion, run, report).await,
         };
+        if worked.is_ok() {
+            self.views_after_sync(clients, database, run, report).await;
+        }
         let worked = worked.map_err(|failure| failure.context(format!("database {name}")));
         if let Err(failure) = &worked {
             report.fail(failure);
@@ -159,6 +170,43 @@ impl App {
         self.close(clients, database, lease, run, report).await;
         run.progress.tell(&ProgressEvent::DatabaseEnded { database: name.clone(), outcome: report.outcome.name() });
         worked
+    }
+
+    async fn make_views(
+        &self,
+        clients: &Clients,
+        database: &Database,
+        occasion: Occasion,
+        run: &Run,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        let schema = self.config.views_schema.as_deref().ok_or_else(views::not_configured)?;
+        let views = Views {
+            notion: &clients.notion,
+            databricks: &clients.databricks,
+            state_table: clients.state_table.as_ref(),
+            schema,
+            database,
+            run,
+        };
+        in_its_time(run, Box::pin(views.refresh(occasion, report))).await
+    }
+
+    /// The views follow a sweep or a full refresh that is complete. The rows are what counts: a view that can't be made is
+    /// a warning.
+    async fn views_after_sync(&self, clients: &Clients, database: &Database, run: &Run, report: &mut Report) {
+        let is_full = report.mode == Some(Mode::FullRefresh);
+        let is_due = report.outcome == Outcome::Complete && (is_full || report.mode == Some(Mode::Sweep));
+        if self.config.views_schema.is_none() || !is_due {
+            return;
+        }
+        let occasion = Occasion::AfterSync { is_full };
+        if let Err(failure) = self.make_views(clients, database, occasion, run, report).await {
+            let warning =
+                format!("the views were not brought up to date ({}): {}", failure.class(), failure.describe());
+            warn!(warning, "views");
+            report.warnings.push(warning);
+        }
     }
 
     fn database(&self, name: &DatabaseName) -> Result<&Database, Failure> {
@@ -249,4 +297,5 @@ struct Skipped;
 enum Work {
     Sync(Wanted),
     Sweep { allow_removals: bool },
+    Views(Occasion),
 }

@@ -5,14 +5,15 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::action::{Action, SweepRequest, SyncRequest};
+use crate::action::{Action, SweepRequest, SyncRequest, ViewsRequest};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{Database, DatabaseName};
 
 /// The fields an event may have.
-const FIELDS: [&str; 6] = ["action", "database", "full_refresh", "restart", "allow_removals", "trigger"];
+const FIELDS: [&str; 8] =
+    ["action", "database", "full_refresh", "restart", "allow_removals", "print", "force", "trigger"];
 /// The actions an event may ask for.
-const ACTIONS: [&str; 6] = ["sync", "sweep", "health", "list-databases", "init-tables", "status"];
+const ACTIONS: [&str; 7] = ["sync", "sweep", "views", "health", "list-databases", "init-tables", "status"];
 /// Longest part of foreign text that a message repeats.
 const SHOWN_CHARACTERS: usize = 60;
 
@@ -53,8 +54,9 @@ fn request(fields: Fields, databases: &[Database]) -> Result<Request, Failure> {
     }
     let name = fields.text("action")?.unwrap_or_else(|| "sync".to_owned());
     let allowed: &[&str] = match name.as_str() {
-        "sync" => &FIELDS,
+        "sync" => &["action", "database", "full_refresh", "restart", "allow_removals", "trigger"],
         "sweep" => &["action", "database", "allow_removals", "trigger"],
+        "views" => &["action", "database", "print", "force", "trigger"],
         known if ACTIONS.contains(&known) => &["action", "trigger"],
         unknown => {
             return Err(invalid(format!("unknown action {}; known are {}", shown(unknown), ACTIONS.join(", "))));
@@ -78,6 +80,11 @@ fn request(fields: Fields, databases: &[Database]) -> Result<Request, Failure> {
         }),
         "sweep" => Action::Sweep(SweepRequest {
             allow_removals: flag("allow_removals")?,
+            database: database(&fields, &name, databases)?,
+        }),
+        "views" => Action::Views(ViewsRequest {
+            print: flag("print")?,
+            force: flag("force")?,
             database: database(&fields, &name, databases)?,
         }),
         "health" => Action::Health,
@@ -312,8 +319,8 @@ mod tests {
         InvalidRequest: the event is not JSON: trailing characters at line 1 column 21
         InvalidRequest: the event has the field "action" twice at line 1 column 34
         InvalidRequest: action must be text, not a number
-        InvalidRequest: unknown action "synch"; known are sync, sweep, health, list-databases, init-tables, status
-        InvalidRequest: unknown field "databse"; known are action, database, full_refresh, restart, allow_removals, trigger
+        InvalidRequest: unknown action "synch"; known are sync, sweep, views, health, list-databases, init-tables, status
+        InvalidRequest: unknown field "databse"; known are action, database, full_refresh, restart, allow_removals, print, force, trigger
         InvalidRequest: the action sync needs a database; configured are actions, budget_lines, programs, projects, risks
         InvalidRequest: database must be text, not null
         UnknownDatabase: unknown database "tasks"; configured are actions, budget_lines, programs, projects, risks

@@ -24,5 +24,6 @@ pub mod placeholder;
 pub mod run;
 pub mod sync;
 pub mod telemetry;
+pub mod views;
 pub mod warehouse;
 pub mod watermark;

@@ -46,7 +46,7 @@ pub(crate) async fn check(config: &Config, clients: &Clients, run: &Run, report:
     probe.note("secrets_manager", secrets(config, clients).await);
     probe.note("dynamodb", dynamodb(config, clients).await);
     notion(config, clients, &mut probe).await;
-    databricks(clients, &mut probe).await;
+    databricks(config, clients, &mut probe).await;
     let Probe { first_failure, further, .. } = probe;
     match first_failure {
         None => Ok(()),
@@ -99,7 +99,7 @@ async fn notion(config: &Config, clients: &Clients, probe: &mut Probe<'_>) {
     }
 }
 
-async fn databricks(clients: &Clients, probe: &mut Probe<'_>) {
+async fn databricks(config: &Config, clients: &Clients, probe: &mut Probe<'_>) {
     let question =
         Statement { purpose: "probe".to_owned(), text: "SELECT 1 AS one".to_owned(), parameters: Vec::new() };
     let answered = clients.databricks.execute(&question, probe.run).await;
@@ -109,7 +109,9 @@ async fn databricks(clients: &Clients, probe: &mut Probe<'_>) {
     if !is_there {
         return;
     }
-    for (name, definition) in Tables::of(clients.databricks.config()).definitions() {
+    let tables = Tables::of(clients.databricks.config());
+    let of_views = tables.views_definitions().into_iter().filter(|_| config.views_schema.is_some());
+    for (name, definition) in tables.definitions().into_iter().chain(of_views) {
         let found = clients.databricks.execute(&read_columns(name), probe.run).await.map_err(Failure::from);
         let found = found.and_then(|columns| missing_columns(definition, &columns)).and_then(|missing| {
             if missing.is_empty() {

@@ -4,6 +4,7 @@ use serde_json::json;
 use tracing::warn;
 
 use crate::clients::Clients;
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::run::Run;
 use crate::run::report::Report;
@@ -15,11 +16,19 @@ use crate::warehouse::{
 ///
 /// # Errors
 /// What a statement failed with.
-pub(crate) async fn init_tables(clients: &Clients, run: &Run, report: &mut Report) -> Result<(), Failure> {
+pub(crate) async fn init_tables(
+    config: &Config,
+    clients: &Clients,
+    run: &Run,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let databricks = &clients.databricks;
     let tables = Tables::of(databricks.config());
-    databricks.execute(&create_schema(databricks.config()), run).await.map_err(Failure::from)?;
-    for (name, definition) in tables.definitions() {
+    for schema in [Some(&databricks.config().schema), config.views_schema.as_ref()].into_iter().flatten() {
+        let statement = create_schema(&databricks.config().catalog, schema);
+        databricks.execute(&statement, run).await.map_err(Failure::from)?;
+    }
+    for (name, definition) in tables.definitions().into_iter().chain(tables.views_definitions()) {
         databricks.execute(&create_table(name, definition), run).await.map_err(Failure::from)?;
         let existing = databricks.execute(&read_columns(name), run).await.map_err(Failure::from)?;
         let missing = missing_columns(definition, &existing)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::action::{Action, SweepRequest, SyncRequest};
+use crate::action::{Action, SweepRequest, SyncRequest, ViewsRequest};
 use crate::event::find_database;
 use crate::failure::Failure;
 use crate::ids::{Database, DatabaseName};
@@ -63,6 +63,8 @@ pub(super) enum Command {
     Sync(SyncArguments),
     /// Find rows that were trashed, moved, deleted or restored; mark and repair them
     Sweep(SweepArguments),
+    /// Make the typed views of databases, where their schema moved: all configured ones, or those named
+    Views(ViewsArguments),
     /// Show watermark, lag, lease and last run of each database
     Status,
 }
@@ -92,6 +94,21 @@ pub(super) struct SweepArguments {
     databases: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ViewsArguments {
+    /// Show the SQL of the views and write nothing
+    #[arg(long, conflicts_with = "force")]
+    print: bool,
+
+    /// Make views again that a person has changed; the change is lost
+    #[arg(long)]
+    force: bool,
+
+    /// A configured database; may be given several times [default: all]
+    #[arg(short, long = "database", value_name = "DATABASE")]
+    databases: Vec<String>,
+}
+
 impl Command {
     /// The action's name, known before the configuration is.
     pub(super) fn name(&self) -> &'static str {
@@ -101,6 +118,7 @@ impl Command {
             Self::InitTables => "init-tables",
             Self::Sync(_) => "sync",
             Self::Sweep(_) => "sweep",
+            Self::Views(_) => "views",
             Self::Status => "status",
         }
     }
@@ -129,6 +147,10 @@ impl Command {
             }
             Self::Sweep(SweepArguments { allow_removals, databases }) => {
                 let request = |database| Action::Sweep(SweepRequest { database, allow_removals: *allow_removals });
+                Ok(chosen(databases, configured)?.into_iter().map(request).collect())
+            }
+            Self::Views(ViewsArguments { print, force, databases }) => {
+                let request = |database| Action::Views(ViewsRequest { database, print: *print, force: *force });
                 Ok(chosen(databases, configured)?.into_iter().map(request).collect())
             }
         }
@@ -170,6 +192,7 @@ mod tests {
           init-tables     Create the schema and the tables, or add columns that an older version lacks
           sync            Bring databases up to date: all configured ones, one after another, or those named
           sweep           Find rows that were trashed, moved, deleted or restored; mark and repair them
+          views           Make the typed views of databases, where their schema moved: all configured ones, or those named
           status          Show watermark, lag, lease and last run of each database
 
         Options:

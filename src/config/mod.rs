@@ -46,6 +46,8 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// What the AWS SDK can't find by itself.
     pub aws: AwsConfig,
+    /// Schema of the typed views (`VIEWS_SCHEMA`); `None` = no views.
+    pub views_schema: Option<String>,
     /// DynamoDB table of watermarks and leases; `None` = no cache.
     pub watermark_table: Option<String>,
     /// Time a run may take where no deadline is known; `None` = unlimited.
@@ -74,16 +76,30 @@ impl Config {
         let notion = read_notion(&mut reader);
         let databricks = read_databricks(&mut reader);
         let sync = read_sync(&mut reader);
+        let views_schema = read_views_schema(&mut reader, databricks.as_ref());
         let watermark_table = reader.optional_value("WATERMARK_TABLE", values::table_name);
         let run_budget = read_run_budget(&mut reader);
         let aws = read_aws(&mut reader);
-        match (notion, databricks, sync, watermark_table, run_budget) {
-            (Some(notion), Some(databricks), Some(sync), Some(watermark_table), Some(run_budget))
-                if reader.is_clean() =>
-            {
-                let retry = RetryPolicy::default();
-                Ok(Self { notion, databricks, databases, sync, secrets, aws, watermark_table, run_budget, retry })
-            }
+        match (notion, databricks, sync, views_schema, watermark_table, run_budget) {
+            (
+                Some(notion),
+                Some(databricks),
+                Some(sync),
+                Some(views_schema),
+                Some(watermark_table),
+                Some(run_budget),
+            ) if reader.is_clean() => Ok(Self {
+                notion,
+                databricks,
+                databases,
+                sync,
+                secrets,
+                aws,
+                views_schema,
+                watermark_table,
+                run_budget,
+                retry: RetryPolicy::default(),
+            }),
             _ => Err(reader.into_failure()),
         }
     }
@@ -180,6 +196,19 @@ fn read_databricks(reader: &mut Reader<'_>) -> Option<DatabricksConfig> {
         schema: schema?,
         timeout: DATABRICKS_TIMEOUT,
     })
+}
+
+/// The schema of the typed views. They are things of their own, so that rights on them say nothing of the raw rows.
+fn read_views_schema(reader: &mut Reader<'_>, databricks: Option<&DatabricksConfig>) -> Option<Option<String>> {
+    let schema = reader.optional_value("VIEWS_SCHEMA", values::object_name)?;
+    let is_bronze =
+        schema.as_ref().zip(databricks).is_some_and(|(views, bronze)| views.eq_ignore_ascii_case(&bronze.schema));
+    if is_bronze {
+        reader.problem(
+            "BLOCKED: VIEWS_SCHEMA and BRONZE_SCHEMA name the same schema; the views need one of their own".to_owned(),
+        );
+    }
+    Some(schema)
 }
 
 /// The warehouse's id, from the path or directly; both may be set when they agree.

@@ -75,6 +75,11 @@ pub const VARIABLES: &[Variable] = &[
     Variable::required("DATABRICKS_CATALOG", "The catalog that holds the bronze schema."),
     Variable::text("BRONZE_SCHEMA", "bronze", "The schema of `notion_raw_pages` and `notion_sync_watermarks`."),
     Variable::described(
+        "VIEWS_SCHEMA",
+        "no views",
+        "The schema of the typed views, one per data source (docs/VIEWS.md).",
+    ),
+    Variable::described(
         "SECRETS_ID",
         "environment only",
         "Name or ARN of the JSON secret in Secrets Manager; its keys have the variables' names, and the environment \

@@ -88,6 +88,9 @@ pub struct Report {
     /// What other actions found: health checks, databases, tables, status rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Value>,
+    /// Changes of the databases' schemas that were found; only where there are typed views.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub schema_changes: u64,
     /// What an operator should know though the run went on.
     pub warnings: Vec<String>,
     /// Whole seconds that a server asked to wait; a caller that goes on after `partial` honours it.
@@ -191,6 +194,10 @@ impl Totals {
     }
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl Report {
     /// An empty, complete report to fill.
     #[must_use]
@@ -207,6 +214,7 @@ impl Report {
             totals: Totals::default(),
             data_sources: Vec::new(),
             items: Vec::new(),
+            schema_changes: 0,
             warnings: Vec::new(),
             retry_after_seconds: None,
             error: None,

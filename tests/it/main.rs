@@ -47,4 +47,6 @@ mod stale_cache;
 mod sweep;
 mod sync;
 mod tidy;
+mod view_types;
+mod views;
 mod watermark;

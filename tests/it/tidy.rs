@@ -21,6 +21,7 @@ const FLOORS: &[&str] = &[
     "databricks",
     "warehouse",
     "watermark",
+    "views",
     "sync",
     "config",
     "clients",

@@ -17,6 +17,7 @@ use super::sail::{Sail, SailSettings, tables_in};
 use super::session::{Call, Session};
 use super::shape::{StatementKind, written_table};
 use super::tokens::{closing, quoted_name, text_literal, tokens};
+use super::views;
 
 /// The engine could not be started or reached.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +120,7 @@ impl Engine {
         let engine = Self::over(session, backend, settings.catalogs);
         engine.configure(&[("spark.sql.session.timeZone", "UTC")]).await?;
         engine.register_tables(&settings.data_directory).await?;
+        engine.register_views(&settings.data_directory).await?;
         Ok(engine)
     }
 
@@ -225,6 +227,17 @@ impl Engine {
                 self.inner.session.execute(&sql, call).await?;
                 // Managed tables take their files along; without any there is nothing to delete.
                 let _ = tokio::fs::remove_dir_all(directory).await;
+                Ok(ResultSet::default())
+            }
+            Plan::CreateView(view, sql) => {
+                self.inner.session.execute(&sql, call).await?;
+                views::keep(data_directory, &view, &sql).await?;
+                Ok(ResultSet::default())
+            }
+            Plan::ShowCreate(view) => views::shown(data_directory, &view).await,
+            Plan::DropView(view, sql) => {
+                self.inner.session.execute(&sql, call).await?;
+                views::forget(data_directory, &view).await?;
                 Ok(ResultSet::default())
             }
             Plan::Run(sql) => {
@@ -335,6 +348,25 @@ impl Engine {
             ] {
                 let refused = |error: StatementError| EngineError::Refused {
                     doing: format!("register {name}"),
+                    message: error.message,
+                };
+                self.query(&sql).await.map_err(refused)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Makes every view again that was made before: Sail's catalog is in memory only.
+    async fn register_views(&self, data_directory: &Path) -> Result<(), EngineError> {
+        let views = views::views_in(data_directory, &self.inner.catalogs)
+            .map_err(|source| EngineError::DataDirectory { path: data_directory.to_owned(), source })?;
+        for ([catalog, schema], text) in views {
+            let schema = format!("CREATE SCHEMA IF NOT EXISTS {}.{}", quoted_name(&catalog), quoted_name(&schema));
+            for sql in [schema, text] {
+                let refused = |error: StatementError| EngineError::Refused {
+                    doing: "register a view".to_owned(),
                     message: error.message,
                 };
                 self.query(&sql).await.map_err(refused)?;

@@ -27,6 +27,7 @@ mod statements;
 #[cfg(test)]
 mod stories;
 mod tokens;
+mod views;
 mod wire;
 
 use std::io;
