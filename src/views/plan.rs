@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::changes::{Change, changes};
 use super::columns::assign;
@@ -94,6 +94,10 @@ fn new_versions(
     if is_same {
         return Vec::new();
     }
+    // Versions are told apart by their time, which is stored in whole milliseconds.
+    let after = |row: &SchemaRow| row.first_seen_at.checked_add(SignedDuration::from_millis(1)).unwrap_or(now);
+    let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+    let now = before.map_or(now, |row| now.max(after(row)));
     let followed = before.map(|row| SchemaRow { last_seen_at: now, ..row.clone() });
     let version = SchemaRow {
         data_source_id: source.id,

@@ -189,7 +189,7 @@ fn a_property_made_again_under_its_old_name_and_one_of_another_type_are_new_colu
         // A number that becomes text is another column, and comes back to its own when it is a number again.
         plant(&world, &[title(), property("Hours", "bbbb", "rich_text", "{}")]);
         let report = world.sweep().await;
-        assert_eq!(report.items[0]["schema_changes"][0]["change"], "property_retyped");
+        assert_eq!(report.items[0]["schema_changes"][0]["change"], "property_retyped", "{:?}", report.warnings);
         plant(&world, &[title(), property("Hours", "bbbb", "number", "{}")]);
         world.sweep().await;
         assert_eq!(by_title(&world, &views, again).await["new"], cell("2.0"));
@@ -250,9 +250,9 @@ fn a_further_data_source_gets_a_view_of_its_own_and_removed_rows_are_in_none() {
             second
         });
         world.advance(3600);
-        world.sync().await;
+        let removed_in = world.sync().await.totals.pages_removed;
         let report = world.sweep().await;
-        assert_eq!(report.totals.pages_removed, 1);
+        assert_eq!(removed_in + report.totals.pages_removed, 1);
         assert_eq!(by_title(&world, &views, "name").await.len(), 5);
         let rows = ask(&world, &format!("SELECT name FROM {views}.projects__sub_projects")).await;
         assert_eq!(rows, [[cell("in the second")]]);
@@ -300,7 +300,12 @@ fn a_view_that_a_person_changed_stays_until_it_is_forced() {
         ask(&world, &format!("CREATE OR REPLACE VIEW {views}.projects AS SELECT 'mine' AS name")).await;
         world.edit(|workspace| workspace.add_property(&world.data_source_id, "Hours", "number").unwrap());
         let report = world.sweep().await;
-        assert_eq!(states(&report)["projects"], "changed_by_hand");
+        assert_eq!(
+            states(&report).get("projects").map(String::as_str),
+            Some("changed_by_hand"),
+            "{:?}",
+            report.warnings
+        );
         assert!(
             report.warnings.iter().any(|warning| warning.contains("projects was changed by hand")),
             "{:?}",
@@ -420,13 +425,17 @@ fn any_names_make_a_view() {
         let columns =
             ask(&world, &format!("SELECT property_id, column_name FROM main.{}.notion_columns", world.schema)).await;
         assert_eq!(columns.len(), 1 + names.len() + 3 + 400);
-        for (number, name) in names.iter().enumerate().filter(|(_, name)| **name != "Date") {
+        let mut chosen = Vec::new();
+        for number in (0..names.len()).filter(|number| names[*number] != "Date") {
             let id = format!("id{number:02}%27`");
             let column =
                 columns.iter().find(|row| row[0].as_deref() == Some(&id)).and_then(|row| row[1].clone()).unwrap();
-            let found = ask(&world, &format!("SELECT `{column}` FROM {views}.projects")).await;
-            assert_eq!(found, [[cell(&format!("{number}.0"))]], "{name:?} is {column}");
+            chosen.push((number, column));
         }
+        let list: Vec<String> = chosen.iter().map(|(_, column)| format!("`{column}`")).collect();
+        let found = ask(&world, &format!("SELECT {} FROM {views}.projects", list.join(", "))).await.remove(0);
+        let expected: Vec<Option<String>> = chosen.iter().map(|(number, _)| cell(&format!("{number}.0"))).collect();
+        assert_eq!(found, expected, "{chosen:?}");
         world.end().await;
     });
 }
