@@ -162,6 +162,8 @@ pub(super) fn snake_case(name: &str) -> String {
         for lower in character.to_lowercase() {
             match lower {
                 'a'..='z' | '0'..='9' => snake.push(lower),
+                // An accent that stands by itself: `İ` becomes `i` and one of these.
+                '\u{300}'..='\u{36f}' => {}
                 other => match folded(other) {
                     "" if other.is_alphanumeric() => {}
                     "" if snake.ends_with('_') || snake.is_empty() => {}

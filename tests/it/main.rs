@@ -47,6 +47,7 @@ mod stale_cache;
 mod sweep;
 mod sync;
 mod tidy;
+mod view_reading;
 mod view_types;
 mod views;
 mod watermark;

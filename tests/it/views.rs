@@ -439,3 +439,32 @@ fn any_names_make_a_view() {
         world.end().await;
     });
 }
+
+#[test]
+fn printing_shows_the_sql_and_writes_nothing() {
+    run_test(async {
+        let (world, views) = new_world().await;
+        plant(
+            &world,
+            &[
+                title(),
+                property("Hours", "aa%3Da", "number", r#"{"format":"number"}"#),
+                property("Stage", "s't", "status", r#"{"options":[],"groups":[]}"#),
+                property("Due", "dddd", "date", "{}"),
+                property("Tasks", "rrrr", "relation", r#"{"data_source_id":"x"}"#),
+                property("Nr", "uuuu", "unique_id", r#"{"prefix":"PRJ"}"#),
+            ],
+        );
+        world.clear_logs();
+        let report = world.run(&views_action(&world, true, false), Deadline::none()).await;
+        assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.error);
+        assert!(world.statements().iter().all(|text| text.starts_with("SELECT ")), "{:?}", world.statements());
+        let texts: Vec<&str> = report.items.iter().map(|item| item["sql"].as_str().unwrap()).collect();
+        let text = texts.join("\n\n").replace(&views, "`main`.`views`").replace(&world.schema, "bronze");
+        let text = text.replace(&world.data_source_id, "DATA-SOURCE");
+        // The hashes depend on what was replaced.
+        let lines = text.lines().filter(|line| !line.starts_with("TBLPROPERTIES"));
+        insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
+        world.end().await;
+    });
+}
