@@ -8,13 +8,13 @@ use crate::run::Run;
 
 /// What became of a view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Made {
+pub(super) enum ViewState {
     Made,
     Unchanged,
     ChangedByHand,
 }
 
-impl Made {
+impl ViewState {
     /// As reports call it.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -34,18 +34,18 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    pub(super) async fn bring_up_to_date(&self, view: &View) -> Result<Made, Failure> {
+    pub(super) async fn bring_up_to_date(&self, view: &View) -> Result<ViewState, Failure> {
         match self.shown(&view.name).await? {
             Some(shown) if is_ours(&shown) => {
                 if property(&shown, DEFINITION).as_deref() == Some(&view.definition()) {
-                    return Ok(Made::Unchanged);
+                    return Ok(ViewState::Unchanged);
                 }
             }
-            Some(_) if !self.force => return Ok(Made::ChangedByHand),
+            Some(_) if !self.force => return Ok(ViewState::ChangedByHand),
             Some(_) | None => {}
         }
         self.databricks.execute(&view.statement(), self.run).await?;
-        Ok(Made::Made)
+        Ok(ViewState::Made)
     }
 
     /// The statement that would make the view as it is now; `None` = there is none.

@@ -21,7 +21,7 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use self::audit::Target;
-use self::making::{Made, Maker};
+use self::making::{Maker, ViewState};
 use self::plan::{Plan, Source, plan};
 use self::shared::shared_views;
 use self::text::{GENERATOR, View};
@@ -226,7 +226,7 @@ impl Views<'_> {
         for (view, changes) in of_sources.chain(shared.iter().map(|view| (view, Vec::new()))) {
             let made = Box::pin(maker.bring_up_to_date(view)).await;
             let made = made.map_err(|failure| failure.context(format!("view {}", self.shown_name(view))))?;
-            if made == Made::ChangedByHand {
+            if made == ViewState::ChangedByHand {
                 report.warnings.push(format!(
                     "view {} was changed by hand and stays as it is; `notion-sync views --force` makes it again",
                     self.shown_name(view)

@@ -192,9 +192,9 @@ pub(super) fn free_base(name: &str, fallback: &str, identity: &str, is_free: imp
         fallback.clone_into(&mut base);
     }
     let hash = sha256(identity);
-    let candidates = HASH_DIGITS.iter().map(|digits| format!("{base}_{}", &hash[..*digits]));
+    let mut candidates = HASH_DIGITS.iter().map(|digits| format!("{base}_{}", &hash[..*digits]));
     // 64 digits of a hash of what is unique: the last one is free whatever was before.
-    candidates.clone().find(|candidate| is_free(candidate)).or_else(|| candidates.last()).unwrap_or(base)
+    candidates.clone().find(|candidate| is_free(candidate)).or_else(|| candidates.next_back()).unwrap_or(base)
 }
 
 /// Whether none of the names is taken.
