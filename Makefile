@@ -28,6 +28,8 @@ setup: .venv/.ready .venv-aws/.ready ## Set up the Python parts of the local sta
 .PHONY: demo
 demo: setup ## Watch a sync happen on this machine: five databases, edits, removals, no cloud account
 	$(CARGO) build --locked --workspace --bins
+	@# By itself, as `cargo lambda watch` runs it: with the workspace's features it would be built while the demo waits.
+	$(CARGO) build --locked --bin notion-sync-lambda
 	target/debug/notion-sync-local demo
 
 .PHONY: test

@@ -71,8 +71,8 @@ pub struct LocalLambda {
 }
 
 impl LocalLambda {
-    /// Serves the handler on a free loopback port; its configuration comes from `env_file` alone. It must have been
-    /// built with the feature `local-stack`, else the first invocation waits for a build.
+    /// Serves the handler on a free loopback port; its configuration comes from `env_file` alone. It must have been built
+    /// by itself (`cargo build --bin notion-sync-lambda`), else the first invocation waits for a build.
     ///
     /// # Errors
     /// When the server does not start; the error shows the end of its log.
@@ -94,8 +94,7 @@ impl LocalLambda {
         arguments.extend(["--invoke-address".into(), address.ip().to_string().into()]);
         arguments.extend(["--invoke-port".into(), port.to_string().into()]);
         arguments.extend(["--env-file".into(), env_file.into()]);
-        // The features of the build that is there: without them cargo would build everything a second time.
-        arguments.extend(["--locked".into(), "--features".into(), "local-stack".into()]);
+        arguments.push("--locked".into());
         let spec = ProcessSpec {
             name: "the local Lambda (cargo lambda watch)".to_owned(),
             program: tools.cargo_lambda(),
