@@ -18,8 +18,15 @@ pub(super) fn table(report: &Report) -> String {
     match report.action {
         "status" => status_table(&report.items),
         "list-databases" => databases_table(&report.items),
+        "views" if report.items.iter().any(|item| item["sql"].is_string()) => statements(&report.items),
         _ => table_by_keys(&report.items),
     }
+}
+
+/// The SQL of views, to be copied as it is.
+fn statements(items: &[Value]) -> String {
+    let texts: Vec<String> = items.iter().filter_map(|item| Some(format!("{};", item["sql"].as_str()?))).collect();
+    texts.join("\n\n")
 }
 
 /// One row a database: where it stands, who works on it, how the last run ended.
@@ -180,6 +187,13 @@ mod tests {
          databricks  no   answered 403           DatabricksForbidden         1,234  a
                                                                                     b
         ");
+    }
+
+    #[test]
+    fn the_sql_of_views_is_shown_as_it_is() {
+        let long = format!("CREATE OR REPLACE VIEW v AS SELECT {}", "a, ".repeat(80));
+        let items = vec![json!({"view": "v", "sql": long}), json!({"view": "w", "sql": "SELECT 1"})];
+        assert_eq!(shown("views", items), format!("{long};\n\nSELECT 1;"));
     }
 
     #[test]
