@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, error, info, info_span};
 
-use crate::action::{Action, SweepRequest, SyncRequest};
+use crate::action::{Action, SweepRequest, SyncRequest, ViewsRequest};
 use crate::actions::health;
 use crate::actions::init_tables;
 use crate::actions::startup::Startup;
@@ -22,9 +22,10 @@ use crate::run::Run;
 use crate::run::clock::Clock;
 use crate::run::deadline::Deadline;
 use crate::run::progress::{Progress, ProgressEvent};
-use crate::run::report::{Outcome, Report};
+use crate::run::report::{Mode, Outcome, Report};
 use crate::sync::Engine;
 use crate::sync::engine::SyncOptions;
+use crate::views::{self, Occasion, Views};
 
 /// The longest time for recording a run and releasing its lease.
 const MAX_CLOSE: Duration = Duration::from_secs(30);
@@ -108,6 +109,10 @@ impl App {
             Action::Sweep(SweepRequest { database, allow_removals }) => {
                 self.on_database(database, run, report, Work::Sweep { allow_removals: *allow_removals }).await
             }
+            Action::Views(ViewsRequest { database, print, force }) => {
+                let occasion = if *print { Occasion::Print } else { Occasion::ByHand { force: *force } };
+                self.on_database(database, run, report, Work::Views(occasion)).await
+            }
             Action::Health => within_budget(run, health::check(config, clients, run, report)).await,
             Action::ListDatabases => within_budget(run, status::list_databases(config, clients, run, report)).await,
             Action::InitTables => {
@@ -159,9 +164,12 @@ impl App {
         };
         let working = async {
             match work {
-                Work::Sync(options) => engine.sync(options, report).await,
-                Work::Sweep { allow_removals } => engine.sweep(allow_removals, report).await,
+                Work::Sync(options) => engine.sync(options, report).await?,
+                Work::Sweep { allow_removals } => engine.sweep(allow_removals, report).await?,
+                Work::Views(occasion) => return self.make_views(database, occasion, run, report).await,
             }
+            self.views_after_sync(database, run, report).await;
+            Ok(())
         };
         let worked = Box::pin(self.startup.beside(&clients.databricks, run, working)).await;
         let worked = worked.map_err(|failure| failure.context(format!("database {name}")));
@@ -171,6 +179,42 @@ impl App {
         self.close(database, lease, run, report).await;
         run.progress.tell(&ProgressEvent::DatabaseEnded { database: name.clone(), outcome: report.outcome.name() });
         worked
+    }
+
+    async fn make_views(
+        &self,
+        database: &Database,
+        occasion: Occasion,
+        run: &Run,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        let clients = &self.clients;
+        let schema = self.config.databricks.views_schema.as_deref().ok_or_else(views::not_configured)?;
+        let views = Views {
+            notion: &clients.notion,
+            databricks: &clients.databricks,
+            state_table: clients.state_table.as_ref(),
+            schema,
+            database,
+            run,
+        };
+        within_budget(run, views.refresh(occasion, report)).await
+    }
+
+    /// Makes the views after a sweep or a full refresh that is complete. The rows are what counts: a view that can't be
+    /// made is a warning.
+    async fn views_after_sync(&self, database: &Database, run: &Run, report: &mut Report) {
+        let is_full = report.mode == Some(Mode::FullRefresh);
+        let is_due = report.outcome == Outcome::Complete && (is_full || report.mode == Some(Mode::Sweep));
+        if self.config.databricks.views_schema.is_none() || !is_due {
+            return;
+        }
+        let occasion = Occasion::AfterSync { is_full };
+        if let Err(failure) = self.make_views(database, occasion, run, report).await {
+            let warning =
+                format!("the views were not brought up to date ({}): {}", failure.class(), failure.describe());
+            run.warn("views", warning);
+        }
     }
 
     fn database(&self, name: &DatabaseName) -> Result<&Database, Failure> {
@@ -244,4 +288,5 @@ struct Skipped;
 enum Work {
     Sync(SyncOptions),
     Sweep { allow_removals: bool },
+    Views(Occasion),
 }

@@ -109,6 +109,18 @@ impl Client {
         self.get_as(format!("data_sources/{id}"), run).await
     }
 
+    /// `GET /v1/data_sources/{id}`: its text as received, schema and all.
+    ///
+    /// # Errors
+    /// [`NotionError`]; 404 when it does not exist or is not shared.
+    pub async fn data_source_text(&self, id: DataSourceId, run: &Run) -> Result<String, NotionError> {
+        let exchange = Exchange::get(format!("data_sources/{id}"), &[]);
+        self.read(&exchange, run, |answer| {
+            std::str::from_utf8(&answer.body).map(str::to_owned).map_err(|error| error.to_string())
+        })
+        .await
+    }
+
     /// `GET /v1/pages/{id}`: the page as a query would give it (its `request_id` is cut out).
     ///
     /// # Errors

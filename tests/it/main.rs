@@ -52,5 +52,8 @@ mod sweep;
 mod sync;
 mod tidy;
 mod verify;
+mod view_reading;
+mod view_types;
+mod views;
 mod walkers;
 mod watermark;
