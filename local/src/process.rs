@@ -356,7 +356,7 @@ mod tests {
     async fn a_killed_parent_takes_its_children_along() {
         let folder = tempfile::tempdir().unwrap();
         let mut parent = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "local::process::tests::parent_role", "--ignored"])
+            .args(["--exact", "process::tests::parent_role", "--ignored"])
             .env(PARENT_FOLDER, folder.path())
             .stdout(Stdio::null())
             .spawn()
