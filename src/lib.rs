@@ -1,9 +1,9 @@
 //! notion-sync keeps Notion databases mirrored, row for row, in a Databricks bronze Delta table.
 //!
-//! Read it from the outside in: [`event`] and the command line make an [`action`]; [`app`] holds the ready clients and
-//! runs the action; [`sync`] is the algorithm (walk, settle, merge, prove, advance, sweep); [`notion`] and [`databricks`]
-//! are the two foreign protocols; [`warehouse`] is our tables in the second; [`watermark`] and [`lease`] say where a
-//! database stands and who works on it. `docs/ARCHITECTURE.md` has the map, the invariants and two walkthroughs.
+//! Read it from the outside in. [`event`] and the command line make an [`action`]. [`app`] holds the ready clients and runs
+//! the action. [`sync`] is the algorithm: walk, merge, prove, advance, sweep. [`notion`] and [`databricks`] are the two
+//! foreign protocols, and [`warehouse`] is our tables in the second. [`watermark`] and [`aws::lease`] say up to which point a
+//! database is synced and which run works on it. `docs/ARCHITECTURE.md` has the map, the invariants and the walkthroughs.
 
 pub mod action;
 pub mod actions;

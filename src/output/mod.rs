@@ -44,7 +44,7 @@ impl Outlet {
         Self { target: Arc::new(target) }
     }
 
-    /// Writes text for people. Line feeds stay; a text from outside must pass [`line`] before it becomes a part of `text`.
+    /// Writes text for people. Line feeds stay; a text from outside must pass [`line()`] before it becomes a part of `text`.
     ///
     /// # Errors
     /// The target's own.
