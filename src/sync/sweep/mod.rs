@@ -10,12 +10,14 @@ mod finish;
 mod guard;
 mod listing;
 mod mark;
+mod unclear;
 
 use std::collections::HashMap;
 
 use tracing::info;
 
 use self::guard::RemovalGuard;
+use self::unclear::UnclearRows;
 use super::merge::Merger;
 use super::{Ended, Engine, OutOfTime, Stop};
 use crate::failure::{Failure, FailureClass};
@@ -39,6 +41,7 @@ struct Sweep<'a> {
     /// Rows created before this minute are compared and classified.
     compared_before: Option<Minute>,
     removals: Vec<(Removal, Option<DataSourceId>)>,
+    unclear: UnclearRows,
 }
 
 /// The end of the comparison and classification.
@@ -87,6 +90,7 @@ async fn sweep_sources(
         continues,
         compared_before: continues.map(|progress| progress.created_before),
         removals: Vec::new(),
+        unclear: UnclearRows::default(),
     };
     let classified = sweep.classify_windows().await;
     let merged = sweep.merger.wait_in_flight().await;
@@ -107,7 +111,12 @@ async fn sweep_sources(
     };
     merged?;
     sweep.mark(report).await?;
+    let unclear = std::mem::take(&mut sweep.unclear);
     sweep.finish(out_of_time.is_none(), report).await?;
+    // What is clear is marked and stored; the run fails all the same, so that somebody looks.
+    if let Some(failure) = unclear.into_failure(&engine.database.name) {
+        return Err(failure.into());
+    }
     out_of_time.map_or(Ok(()), |out_of_time| Err(out_of_time.into()))
 }
 

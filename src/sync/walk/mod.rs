@@ -19,7 +19,7 @@ use self::order::Order;
 use super::Stop;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::DataSourceId;
-use crate::notion::{Client, NotionError, PageError, PageRow, Partition, Query, QueryPage, shown_request_id};
+use crate::notion::{Client, Meaning, NotionError, PageError, PageRow, Partition, Query, QueryPage, shown_request_id};
 use crate::run::Run;
 use crate::run::clock::Minute;
 use crate::watermark::Stretch;
@@ -112,11 +112,11 @@ impl<'a> Walker<'a> {
             let query = self.query();
             let page = match self.notion.query(self.data_source_id, &query, self.cursor.as_deref(), run).await {
                 Ok(page) => page,
-                Err(error) if error.is_rejected_cursor() && self.cursor.is_some() => {
+                Err(error) if error.meaning() == Some(Meaning::CursorRejected) && self.cursor.is_some() => {
                     self.restart_after_rejected_cursor(&error)?;
                     continue;
                 }
-                Err(error) if error.is_overload() && self.can_shrink() => {
+                Err(error) if error.meaning() == Some(Meaning::Overload) && self.can_shrink() => {
                     self.shrink_page(&error, run);
                     continue;
                 }
@@ -309,7 +309,7 @@ impl<'a> Walker<'a> {
     }
 
     fn failed(&self, error: NotionError) -> Stop {
-        if error.is_not_found() || error.is_forbidden() {
+        if matches!(error.meaning(), Some(Meaning::NotFound | Meaning::Forbidden)) {
             let message =
                 format!("data source {} is no longer visible, nothing was marked: {error}", self.data_source_id);
             return Failure::new(FailureClass::SourceAccessLost, message).into();
