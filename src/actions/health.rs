@@ -81,7 +81,7 @@ async fn notion(config: &Config, clients: &Clients, probe: &mut Probe<'_>) {
         return;
     }
     for database in &config.databases {
-        let found = clients.notion.database(database.id, probe.run).await.map_err(Failure::from);
+        let found = clients.notion.database(database.id, probe.run).await.map_err(|error| error.of_database(database));
         let found = found.and_then(|info| {
             if info.in_trash {
                 let message = format!("database {} lies in the trash", database.id);

@@ -224,6 +224,7 @@ impl DatabricksError {
     pub fn is_too_large(&self) -> bool {
         match self.root() {
             Self::Api { status: 413, .. } => true,
+            Self::Failed { message, .. } => message.contains("Inline byte limit exceeded"),
             Self::Api { status: 400, message, .. } => {
                 // The text is not documented. A limit that speaks of nothing that is sent (a warehouse's, a quota's) is another.
                 let message = message.to_lowercase();
@@ -296,11 +297,21 @@ fn is_of_the_statement(sql_state: &str) -> bool {
     ["0A", "21", "22", "23", "42", "P0"].iter().any(|class| sql_state.starts_with(class))
 }
 
+/// The names of Delta's conflicts, of present and of older runtimes.
+const CONFLICTS: [&str; 9] = [
+    "[DELTA_CONCURRENT_",
+    "[DELTA_METADATA_CHANGED",
+    "[DELTA_PROTOCOL_CHANGED",
+    "ConcurrentAppendException",
+    "ConcurrentDeleteReadException",
+    "ConcurrentDeleteDeleteException",
+    "ConcurrentTransactionException",
+    "MetadataChangedException",
+    "ProtocolChangedException",
+];
+
 fn is_conflict(sql_state: Option<&str>, message: &str) -> bool {
-    sql_state == Some("2D521")
-        || ["[DELTA_CONCURRENT_", "[DELTA_METADATA_CHANGED", "[DELTA_PROTOCOL_CHANGED"]
-            .iter()
-            .any(|class| message.contains(class))
+    sql_state == Some("2D521") || CONFLICTS.iter().any(|name| message.contains(name))
 }
 
 fn class_of_failed(code: &str, sql_state: Option<&str>, message: &str) -> FailureClass {
@@ -338,8 +349,9 @@ fn class_of_failed(code: &str, sql_state: Option<&str>, message: &str) -> Failur
 }
 
 fn one_line(message: &str) -> String {
-    // What follows is the statement's own text, with rows of the customer's data in it.
-    http::one_line(message.split("== SQL").next().unwrap_or(message))
+    // What follows is the statement's own text, or a record that can't be parsed: rows of the customer's data.
+    let safe = ["== SQL", "record parsing:"].iter().filter_map(|mark| message.find(mark)).min();
+    http::one_line(&message[..safe.unwrap_or(message.len())])
 }
 
 fn sql_state_in(message: &str) -> Option<String> {

@@ -9,8 +9,8 @@ use tokio::time::sleep;
 use crate::http::rate_limit::RateLimiter;
 use crate::run::Run;
 
-/// Longest time that one exchange waits because the server asks for it, where no deadline ends the run before.
-const LONGEST_SERVER_WAIT: Duration = Duration::from_secs(3600);
+/// The longest time that one exchange waits because the server asks for it, where no deadline ends the run before.
+const MAX_SERVER_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// The least that counts as a server's wait, so that `Retry-After: 0` can't make a busy loop.
 const SHORTEST_SERVER_WAIT: Duration = Duration::from_millis(250);
@@ -125,7 +125,7 @@ where
                 run.meter.rate_limit_wait();
                 match run.deadline.left_for_work() {
                     Some(left) if left < wait => return Err(Stopped::DeadlineNear { retry_after: Some(wait) }),
-                    None if waited_for_server > LONGEST_SERVER_WAIT => return Err(Stopped::Failed { error, tries }),
+                    None if waited_for_server > MAX_SERVER_WAIT => return Err(Stopped::Failed { error, tries }),
                     _ => {}
                 }
                 run.progress.tell(&crate::run::progress::ProgressEvent::Waiting { seconds: wait.as_secs() });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::schema::SourceSchema;
 use crate::failure::Failure;
 use crate::ids::DataSourceId;
-use crate::notion;
+use crate::notion::{self, Meaning};
 use crate::run::Run;
 
 /// A relation whose target is not shared.
@@ -38,7 +38,7 @@ pub async fn unshared_targets(
                 None => {
                     let seen = match notion.data_source(target, run).await {
                         Ok(_) => true,
-                        Err(error) if error.is_not_found() => false,
+                        Err(error) if error.meaning() == Some(Meaning::NotFound) => false,
                         Err(error) => return Err(error.into()),
                     };
                     is_seen.insert(target, seen);

@@ -84,7 +84,7 @@ const PAGES: TableDefinition = TableDefinition {
         required("is_archived", "BOOLEAN", "archived in Notion"),
         required("in_trash", "BOOLEAN", "in the trash of Notion"),
         optional("removed_at", "TIMESTAMP", "when a sweep found the page removed; null = live"),
-        optional("removal_reason", "STRING", "trashed | moved | gone | data_source_removed"),
+        optional("removal_reason", "STRING", "trashed | moved | gone | became_database | data_source_removed"),
         required("api_version", "STRING", "Notion-Version the payload was read with"),
         required("ingested_at", "TIMESTAMP", "when this version was written"),
         required("sync_run_id", "STRING", "run that wrote this version"),
