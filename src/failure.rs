@@ -123,7 +123,7 @@ failure_classes! {
     /// A table's columns have other types or another collation than notion-sync writes.
     TableUnsuitable => Databricks, "Change the columns as the message says; or rename the table, run `notion-sync init-tables` and then a full refresh.";
     /// Databricks refused the credentials.
-    DatabricksUnauthorized => Access, "Put a valid token or client secret into the secret (or DATABRICKS_TOKEN).";
+    DatabricksUnauthorized => Access, "Put a valid credential into the variables that the message names, or into the secret's keys of these names.";
     /// Databricks says the principal may not do this.
     DatabricksForbidden => Access, "Grant what infra/databricks-grants.sql lists.";
     /// Databricks stayed unavailable through all tries.

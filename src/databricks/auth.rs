@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{DatabricksConfig, DatabricksError};
+use super::{DatabricksConfig, DatabricksError, Exchange, HOST_VARIABLE};
 use crate::aws::secrets::{CredentialSet, DatabricksCredential, Secrets};
 use crate::failure::Failure;
 use crate::http;
@@ -20,6 +20,9 @@ use crate::run::Run;
 
 /// How long before its end a token counts as expired.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(40);
+
+/// The variables of a service principal.
+const PRINCIPAL_NAMES: &str = "DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET";
 
 /// Gives tokens; asks for one only when a statement needs it.
 #[derive(Debug)]
@@ -45,6 +48,11 @@ pub(super) struct Token {
 }
 
 impl Token {
+    /// The variables that the credential comes from; keys of the same names in the secret count as well.
+    pub(super) fn names(&self) -> &'static str {
+        if self.client_secret.is_some() { PRINCIPAL_NAMES } else { "DATABRICKS_TOKEN" }
+    }
+
     /// What must not be shown, should a server repeat it.
     pub(super) fn known_credentials(&self) -> impl Iterator<Item = &SecretString> {
         std::iter::once(&self.bearer).chain(&self.client_secret)
@@ -161,11 +169,11 @@ async fn request_token(
     endpoint: &TokenEndpoint<'_>,
     run: &Run,
 ) -> Result<TokenAnswer, DatabricksError> {
-    const EXCHANGE: &str = "POST /oidc/v1/token";
     let url = format!("{}/oidc/v1/token", endpoint.config.host.as_str().trim_end_matches('/'));
     let tried = retry::exchange(endpoint.retry, endpoint.limiter, run, || async {
         let transport = |source: reqwest::Error| DatabricksError::Transport {
-            exchange: EXCHANGE.to_owned(),
+            exchange: Exchange::Token,
+            server: http::unreached(&endpoint.config.host, HOST_VARIABLE, &source),
             source: source.without_url(),
         };
         let response = endpoint
@@ -178,18 +186,20 @@ async fn request_token(
             .map_err(transport)?;
         let status = response.status();
         let headers = response.headers().clone();
-        let body = http::read_body(response).await.map_err(|error| DatabricksError::from_body(EXCHANGE, error))?;
+        let body = http::read_body(response).await.map_err(|error| {
+            DatabricksError::from_body(&Exchange::Token, http::server(&endpoint.config.host, HOST_VARIABLE), error)
+        })?;
         if !status.is_success() {
             let body = http::without_credential(&body, client_secret);
             return Err(refused_token_request(DatabricksError::from_answer(
-                EXCHANGE,
+                &Exchange::Token,
                 status.as_u16(),
                 &headers,
                 &body,
             )));
         }
         serde_json::from_slice(&body).map_err(|error| DatabricksError::Unreadable {
-            exchange: EXCHANGE.to_owned(),
+            exchange: Exchange::Token,
             // Position only: the body holds a token.
             reason: format!("not a token answer (line {}, column {})", error.line(), error.column()),
             request_id: None,
@@ -198,18 +208,20 @@ async fn request_token(
     .await;
     tried.map_err(|stopped| match stopped {
         Stopped::DeadlineNear { retry_after } => DatabricksError::DeadlineNear { retry_after },
-        Stopped::Failed { error, tries: 1 } => error,
-        Stopped::Failed { error, tries } => DatabricksError::GivenUp { tries, source: Box::new(error) },
+        Stopped::Failed { error, tries: 1 } => error.of_credential(PRINCIPAL_NAMES),
+        Stopped::Failed { error, tries } => {
+            DatabricksError::GivenUp { tries, source: Box::new(error.of_credential(PRINCIPAL_NAMES)) }
+        }
     })
 }
 
 /// OAuth answers a wrong client secret with 400 or 401 (`invalid_client`): to us both are a refused credential.
 fn refused_token_request(error: DatabricksError) -> DatabricksError {
     match error {
-        DatabricksError::Api { exchange, status: 400, code, message, retry_after, request_id }
+        DatabricksError::Api { exchange, status: 400, code, message, retry_after, credential, request_id }
             if code.contains("invalid_client") || message.contains("invalid_client") =>
         {
-            DatabricksError::Api { exchange, status: 401, code, message, retry_after, request_id }
+            DatabricksError::Api { exchange, status: 401, code, message, retry_after, credential, request_id }
         }
         other => other,
     }

@@ -3,7 +3,8 @@
 //! | answer | consequence |
 //! |---|---|
 //! | submit or poll: 408, 429, 500, 502, 503, 504 with `Retry-After` | everyone waits as long as asked; no try is used up |
-//! | the same without, broken connection, unreadable 200 | the same exchange again after the backoff |
+//! | 429, 503 without | the same exchange again for up to 5 minutes |
+//! | the others without, broken connection, unreadable 200 | the same exchange again after the backoff |
 //! | 401, 403 | credentials are read again and the exchange tried once more (by the client), then final |
 //! | `FAILED` by a conflict (SQLSTATE 2D521) or a passing state of the service | a new statement |
 //! | `FAILED` otherwise | final; the class comes from SQLSTATE and message |
@@ -16,29 +17,22 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Exchange;
 use super::grants::missing_grant;
+use super::judge::{STALE_CACHE_MARK, class_of_failed, is_conflict, one_line, sql_state_in};
 use super::statement::Status;
 use crate::failure::{Failure, FailureClass};
 use crate::http::retry::{Judged, Verdict};
 use crate::http::{self, BodyError, excerpt, retry_after, shown_request_id};
 
-/// Marks our own `raise_error` when the rows parsed are not those sent.
-pub(crate) const ROW_COUNT_MARK: &str = "notion-sync: rows parsed differ from rows sent";
-/// Marks our own `raise_error` when the keys of a proof parsed are not those sent.
-pub(crate) const KEY_COUNT_MARK: &str = "notion-sync: keys parsed differ from keys sent";
-/// Marks our own `raise_error` when another run has written the watermark since the cache last saw it.
-pub(crate) const STALE_CACHE_MARK: &str = "notion-sync: the cache is behind the truth";
-/// Marks our own `raise_error` when the table lacks a row of the run.
-pub(crate) const PROOF_MARK: &str = "notion-sync: proof failed";
-
 /// Why a statement gave no result.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabricksError {
     /// Databricks answered an HTTP error.
-    #[error("{exchange} answered {status} {code}: {message}{}", shown_request_id(.request_id))]
+    #[error("{exchange} answered {status} {code}: {message}{}{}", shown_credential(.credential), shown_request_id(.request_id))]
     Api {
-        /// What was asked.
-        exchange: String,
+        /// The exchange.
+        exchange: Exchange,
         /// HTTP status.
         status: u16,
         /// `error_code` as text; `-` when there was none.
@@ -47,22 +41,26 @@ pub enum DatabricksError {
         message: String,
         /// The wait that the server asked for.
         retry_after: Option<Duration>,
+        /// The variables of the credential that was refused.
+        credential: Option<&'static str>,
         /// `x-request-id`.
         request_id: Option<String>,
     },
     /// No answer: the connection failed, timed out or broke.
-    #[error("{exchange} got no answer")]
+    #[error("{exchange} got no answer from {server}")]
     Transport {
-        /// What was asked.
-        exchange: String,
+        /// The exchange.
+        exchange: Exchange,
+        /// The host, the variable that names it, and what was wrong.
+        server: String,
         /// Why.
         source: reqwest::Error,
     },
     /// A 2xx whose body can't be read.
     #[error("{exchange} answered what can't be read{}: {reason}", shown_request_id(.request_id))]
     Unreadable {
-        /// What was asked.
-        exchange: String,
+        /// The exchange.
+        exchange: Exchange,
         /// What is wrong with it.
         reason: String,
         /// `x-request-id`.
@@ -121,6 +119,10 @@ pub enum DatabricksError {
     },
 }
 
+fn shown_credential(credential: &Option<&'static str>) -> String {
+    credential.map(|names| format!(" (the credential is {names})")).unwrap_or_default()
+}
+
 fn shown_sql_state(sql_state: &Option<String>) -> String {
     sql_state.as_ref().map(|state| format!(" (SQLSTATE {state})")).unwrap_or_default()
 }
@@ -147,7 +149,7 @@ fn shown(value: &Value) -> Option<String> {
 
 impl DatabricksError {
     /// Reads an answer whose status is not 2xx.
-    pub(super) fn from_answer(exchange: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+    pub(super) fn from_answer(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let (code, message) = match serde_json::from_slice::<ErrorBody>(body) {
             Ok(error) => {
@@ -155,25 +157,37 @@ impl DatabricksError {
                 let message = error.message.as_deref().map(one_line).or_else(|| shown(&error.error));
                 (code, message.unwrap_or_else(|| excerpt(body)))
             }
-            Err(_) => (None, excerpt(body)),
+            Err(_) => (None, format!("this is not Databricks' answer: {}", http::appearance(status, headers, body))),
         };
         Self::Api {
-            exchange: exchange.to_owned(),
+            exchange: exchange.clone(),
             status,
             code: code.unwrap_or_else(|| "-".to_owned()),
             message,
             retry_after: retry_after(headers),
+            credential: None,
             request_id,
         }
     }
 
-    pub(super) fn from_body(exchange: &str, error: BodyError) -> Self {
+    pub(super) fn from_body(exchange: &Exchange, server: String, error: BodyError) -> Self {
+        let exchange = exchange.clone();
         match error {
-            BodyError::Transport(source) => Self::Transport { exchange: exchange.to_owned(), source },
-            BodyError::TooLarge => {
-                Self::Unreadable { exchange: exchange.to_owned(), reason: error.to_string(), request_id: None }
-            }
+            BodyError::Transport(source) => Self::Transport { exchange, server, source },
+            BodyError::TooLarge => Self::Unreadable { exchange, reason: error.to_string(), request_id: None },
         }
+    }
+
+    /// Names the credential that was refused, by the variables of its own kind.
+    pub(super) fn of_credential(mut self, names: &'static str) -> Self {
+        let mut error = &mut self;
+        while let Self::GivenUp { source, .. } = error {
+            error = source;
+        }
+        if let Self::Api { status: 401 | 403, credential, .. } = error {
+            *credential = Some(names);
+        }
+        self
     }
 
     /// A statement that ended FAILED.
@@ -216,7 +230,7 @@ impl DatabricksError {
 
     /// The statement's outcome is unknown: Databricks does not know it any more.
     pub(super) fn is_forgotten_statement(&self) -> bool {
-        matches!(self.root(), Self::Api { status: 404, exchange, .. } if exchange.starts_with("poll"))
+        matches!(self.root(), Self::Api { status: 404, exchange: Exchange::Poll(_), .. })
     }
 
     /// The body was too large: the caller may send less.
@@ -279,93 +293,14 @@ impl DatabricksError {
     }
 }
 
-/// `error_code`s that describe the service's state, not the statement (facts/databricks §1.5).
-const PASSING_CODES: [&str; 9] = [
-    "TEMPORARILY_UNAVAILABLE",
-    "WORKSPACE_TEMPORARILY_UNAVAILABLE",
-    "SERVICE_UNDER_MAINTENANCE",
-    "RESOURCE_EXHAUSTED",
-    "ABORTED",
-    "DEADLINE_EXCEEDED",
-    "INTERNAL_ERROR",
-    "IO_ERROR",
-    "UNKNOWN",
-];
-
-/// SQLSTATE classes of errors that lie in the statement or its data: no new statement cures them, whatever the code says.
-fn is_of_the_statement(sql_state: &str) -> bool {
-    ["0A", "21", "22", "23", "42", "P0"].iter().any(|class| sql_state.starts_with(class))
-}
-
-/// The names of Delta's conflicts, of present and of older runtimes.
-const CONFLICTS: [&str; 9] = [
-    "[DELTA_CONCURRENT_",
-    "[DELTA_METADATA_CHANGED",
-    "[DELTA_PROTOCOL_CHANGED",
-    "ConcurrentAppendException",
-    "ConcurrentDeleteReadException",
-    "ConcurrentDeleteDeleteException",
-    "ConcurrentTransactionException",
-    "MetadataChangedException",
-    "ProtocolChangedException",
-];
-
-fn is_conflict(sql_state: Option<&str>, message: &str) -> bool {
-    sql_state == Some("2D521") || CONFLICTS.iter().any(|name| message.contains(name))
-}
-
-fn class_of_failed(code: &str, sql_state: Option<&str>, message: &str) -> FailureClass {
-    if message.contains(PROOF_MARK) {
-        return FailureClass::ProofFailed;
-    }
-    if [ROW_COUNT_MARK, KEY_COUNT_MARK, "[MALFORMED_RECORD_IN_PARSING"].iter().any(|mark| message.contains(mark)) {
-        return FailureClass::RowCountMismatch;
-    }
-    if is_conflict(sql_state, message) {
-        return FailureClass::StatementConflict;
-    }
-    let missing = [
-        "[TABLE_OR_VIEW_NOT_FOUND",
-        "[SCHEMA_NOT_FOUND",
-        "[UNRESOLVED_COLUMN",
-        "[DELTA_MERGE_UNRESOLVED_EXPRESSION",
-        "[NO_SUCH_CATALOG_EXCEPTION",
-    ];
-    match sql_state {
-        Some("42P01" | "42703" | "42704") => FailureClass::TableMissing,
-        Some("42501") => FailureClass::DatabricksForbidden,
-        Some("42P22") => FailureClass::TableUnsuitable,
-        _ if missing.iter().any(|class| message.contains(class)) => FailureClass::TableMissing,
-        _ if code == "PERMISSION_DENIED" => FailureClass::DatabricksForbidden,
-        _ if ["[INSUFFICIENT_PERMISSIONS", "PERMISSION_DENIED"].iter().any(|sign| message.contains(sign)) => {
-            FailureClass::DatabricksForbidden
-        }
-        _ if code == "UNAUTHENTICATED" => FailureClass::DatabricksUnauthorized,
-        state if PASSING_CODES.contains(&code) && !state.is_some_and(is_of_the_statement) => {
-            FailureClass::DatabricksUnavailable
-        }
-        _ => FailureClass::StatementFailed,
-    }
-}
-
-fn one_line(message: &str) -> String {
-    // What follows is the statement's own text, or a record that can't be parsed: rows of the customer's data.
-    let safe = ["== SQL", "record parsing:"].iter().filter_map(|mark| message.find(mark)).min();
-    http::one_line(&message[..safe.unwrap_or(message.len())])
-}
-
-fn sql_state_in(message: &str) -> Option<String> {
-    let state: String = message.split("SQLSTATE: ").nth(1)?.chars().take(5).collect();
-    (state.len() == 5 && state.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(state)
-}
-
 impl Judged for DatabricksError {
     fn verdict(&self) -> Verdict {
         match self {
             Self::Api { status: 408 | 429 | 500 | 502 | 503 | 504, retry_after: Some(wait), .. } => {
                 Verdict::Wait(*wait)
             }
-            Self::Api { status: 408 | 429 | 500 | 502 | 503 | 504, .. } => Verdict::Retry,
+            Self::Api { status: 429 | 503, .. } => Verdict::Busy,
+            Self::Api { status: 408 | 500 | 502 | 504, .. } => Verdict::Retry,
             Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
             _ => Verdict::Final,
         }
@@ -399,6 +334,7 @@ impl From<DatabricksError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::databricks::PROOF_MARK;
 
     fn failed(json: &str) -> DatabricksError {
         DatabricksError::from_failed("merge of 2 rows", "01ef9de4", serde_json::from_str(json).unwrap())
@@ -440,8 +376,10 @@ mod tests {
 
     #[test]
     fn error_bodies_of_every_shape_are_read() {
-        let read =
-            |status, body: &str| DatabricksError::from_answer("submit", status, &HeaderMap::new(), body.as_bytes());
+        let read = |status, body: &str| {
+            let exchange = Exchange::Submit("merge".to_owned());
+            DatabricksError::from_answer(&exchange, status, &HeaderMap::new(), body.as_bytes())
+        };
         assert_eq!(
             read(403, r#"{"error_code":403,"message":"Invalid access token."}"#).class(),
             FailureClass::DatabricksUnauthorized

@@ -40,6 +40,7 @@ mod fuzz;
 mod hydrate;
 mod lambda_process;
 mod proof;
+mod public_faults;
 mod resume;
 mod rights;
 mod rotation;

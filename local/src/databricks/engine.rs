@@ -19,7 +19,7 @@ use super::session::{Call, Session};
 use super::shape::{StatementKind, written_table};
 use super::tokens::{closing, quoted_name, text_literal, tokens};
 use super::views;
-use super::zone::SessionZone;
+use super::zone::{ANSI, SessionZone};
 
 /// The engine could not be started or reached.
 #[derive(Debug, thiserror::Error)]
@@ -63,9 +63,6 @@ pub enum EngineError {
         message: String,
     },
 }
-
-/// A warehouse raises an error where a cast, a sum or a division has no result.
-const ANSI: (&str, &str) = ("spark.sql.ansi.enabled", "true");
 
 /// A SQL engine; clones share it. One serves many endpoints and schemas at once, on any runtime.
 #[derive(Debug, Clone)]
