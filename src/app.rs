@@ -12,6 +12,7 @@ use crate::actions::startup::Startup;
 use crate::actions::status;
 use crate::actions::verify;
 use crate::aws::lease::{Acquired, Lease};
+use crate::aws::pending::{self, LongWork, PendingWork};
 use crate::aws::run_log;
 use crate::aws::state_table;
 use crate::clients::Clients;
@@ -104,7 +105,7 @@ impl App {
             Action::Sync(SyncRequest { database, full_refresh, restart, allow_removals }) => {
                 let (full_refresh, restart, allow_removals) = (*full_refresh, *restart, *allow_removals);
                 let options = SyncOptions { full_refresh, restart, allow_removals };
-                self.on_database(database, run, report, Work::Sync(options)).await
+                self.on_database(database, run, report, Work::Sync { options, then_sweep: false }).await
             }
             Action::Sweep(SweepRequest { database, allow_removals }) => {
                 self.on_database(database, run, report, Work::Sweep { allow_removals: *allow_removals }).await
@@ -151,8 +152,13 @@ impl App {
         run.progress.tell(&ProgressEvent::DatabaseStarted { database: name.clone() });
         let lease = match self.lease(database, run, report).await {
             Ok(lease) => lease,
-            Err(Skipped) => return Ok(()),
+            Err(Skipped) => {
+                self.record_pending(database, &work, run).await;
+                return Ok(());
+            }
         };
+        let pending = if lease.is_some() { self.pending(database, run).await } else { None };
+        let work = work.with(pending.as_ref().map(|pending| pending.work));
         let clients = &self.clients;
         let engine = Engine {
             notion: &clients.notion,
@@ -164,7 +170,12 @@ impl App {
         };
         let working = async {
             match work {
-                Work::Sync(options) => engine.sync(options, report).await?,
+                Work::Sync { options, then_sweep } => {
+                    engine.sync(options, report).await?;
+                    if then_sweep && report.outcome == Outcome::Complete {
+                        engine.sweep(options.allow_removals, report).await?;
+                    }
+                }
                 Work::Sweep { allow_removals } => engine.sweep(allow_removals, report).await?,
                 Work::Views(occasion) => return self.make_views(database, occasion, run, report).await,
             }
@@ -175,6 +186,9 @@ impl App {
         let worked = worked.map_err(|failure| failure.context(format!("database {name}")));
         if let Err(failure) = &worked {
             report.fail(failure);
+        }
+        if let Some(done) = pending.filter(|_| report.outcome == Outcome::Complete) {
+            self.forget_pending(database, &done, run).await;
         }
         self.close(database, lease, run, report).await;
         run.progress.tell(&ProgressEvent::DatabaseEnded { database: name.clone(), outcome: report.outcome.name() });
@@ -245,6 +259,42 @@ impl App {
         }
     }
 
+    /// Records a sweep or a full refresh that was turned away, so that the next run does it.
+    async fn record_pending(&self, database: &Database, work: &Work, run: &Run) {
+        let (Some(table), Some(work)) = (&self.clients.state_table, work.long()) else { return };
+        let recorded = pending::record(table, database.id, work, &run.id);
+        match state_table::write_within_budget(&run.deadline, recorded).await {
+            Ok(()) => run.warn("pending", format!("the {} is recorded; the next run does it", work.name())),
+            Err(failure) => {
+                let reason = failure.describe();
+                run.warn("pending", format!("the {} was not recorded, request it again: {reason}", work.name()));
+            }
+        }
+    }
+
+    /// Reads the long work that was turned away before this run.
+    async fn pending(&self, database: &Database, run: &Run) -> Option<PendingWork> {
+        let table = self.clients.state_table.as_ref()?;
+        let pending = match state_table::read_within_budget(&run.deadline, pending::load(table, database.id)).await {
+            Ok(pending) => pending?,
+            Err(failure) => {
+                run.warn("pending", format!("work that was turned away is unknown: {}", failure.describe()));
+                return None;
+            }
+        };
+        info!(work = pending.work.name(), "this run does what was turned away before");
+        Some(pending)
+    }
+
+    async fn forget_pending(&self, database: &Database, done: &PendingWork, run: &Run) {
+        let Some(table) = &self.clients.state_table else { return };
+        let forgotten = pending::forget(table, database.id, done);
+        if let Err(failure) = state_table::write_within_budget(&run.deadline, forgotten).await {
+            let reason = failure.describe();
+            run.warn("pending", format!("the next run repeats the {}: {reason}", done.work.name()));
+        }
+    }
+
     /// Records the run and releases its lease, before the answer, since nothing runs after it on Lambda. The time for it is
     /// bounded: an answer that comes too late is none.
     async fn close(&self, database: &Database, lease: Option<Lease>, run: &Run, report: &mut Report) {
@@ -286,7 +336,35 @@ struct Skipped;
 
 /// The work to do on a database.
 enum Work {
-    Sync(SyncOptions),
+    Sync { options: SyncOptions, then_sweep: bool },
     Sweep { allow_removals: bool },
     Views(Occasion),
+}
+
+impl Work {
+    /// The long work that must not be lost when it is turned away. A plain sync comes again anyway.
+    fn long(&self) -> Option<LongWork> {
+        match self {
+            Self::Sync { options, .. } => options.full_refresh.then_some(LongWork::FullRefresh),
+            Self::Sweep { .. } => Some(LongWork::Sweep),
+            Self::Views(_) => None,
+        }
+    }
+
+    /// Adds the work that was turned away before. A full refresh covers a sweep.
+    fn with(self, pending: Option<LongWork>) -> Self {
+        match (self, pending) {
+            (Self::Sync { options, .. }, Some(LongWork::FullRefresh)) => {
+                Self::Sync { options: SyncOptions { full_refresh: true, ..options }, then_sweep: false }
+            }
+            (Self::Sync { options, .. }, Some(LongWork::Sweep)) => {
+                Self::Sync { options, then_sweep: !options.full_refresh }
+            }
+            (Self::Sweep { allow_removals }, Some(LongWork::FullRefresh)) => {
+                let options = SyncOptions { full_refresh: true, restart: false, allow_removals };
+                Self::Sync { options, then_sweep: false }
+            }
+            (work, _) => work,
+        }
+    }
 }
