@@ -12,15 +12,14 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
-use super::auth::{Token, TokenEndpoint, Tokens};
+use super::auth::{Token, Tokens};
 use super::result::{Chunk, Reading};
 use super::statement::{QueryTag, State, StatementAnswer, SubmitBody};
-use super::{DatabricksConfig, DatabricksError, Exchange, HOST_VARIABLE, Rows, Statement};
+use super::{DatabricksConfig, DatabricksError, DatabricksRefusal, Exchange, Rows, Statement};
 use crate::aws::secrets::Secrets;
 use crate::failure::Failure;
-use crate::http;
-use crate::http::rate_limit::RateLimiter;
-use crate::http::retry::{self, RetryPolicy, Stopped};
+use crate::http::exchange::{Answer, Connection, with_credential};
+use crate::http::retry::RetryPolicy;
 use crate::run::Run;
 use crate::run::deadline::Deadline;
 
@@ -50,10 +49,8 @@ const CANCEL_WATCH: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Client {
     config: Arc<DatabricksConfig>,
-    http: reqwest::Client,
+    connection: Arc<Connection>,
     tokens: Arc<Tokens>,
-    limiter: Arc<RateLimiter>,
-    retry: RetryPolicy,
 }
 
 impl Client {
@@ -62,13 +59,10 @@ impl Client {
     /// # Errors
     /// `Internal` when the HTTP client can't be set up.
     pub fn new(config: DatabricksConfig, secrets: Secrets, retry: RetryPolicy) -> Result<Self, Failure> {
-        Ok(Self {
-            http: http::client(&config.host, config.timeout)?,
-            config: Arc::new(config),
-            tokens: Arc::new(Tokens::new(secrets)),
-            limiter: Arc::new(RateLimiter::new(Duration::ZERO)),
-            retry,
-        })
+        let connection = Connection::new(config.host.clone(), config.timeout, Duration::ZERO, retry)?;
+        let connection = Arc::new(connection);
+        let tokens = Arc::new(Tokens::new(secrets, Arc::clone(&connection)));
+        Ok(Self { config: Arc::new(config), connection, tokens })
     }
 
     /// Runs a statement to its end. A conflict, a passing state of the service or a forgotten statement is answered with a
@@ -77,7 +71,7 @@ impl Client {
     /// # Errors
     /// [`DatabricksError`]; `DeadlineNear` when the run's time for work ended first.
     pub async fn execute(&self, statement: &Statement, run: &Run) -> Result<Rows, DatabricksError> {
-        let mut delays = self.retry.delays();
+        let mut delays = self.connection.retry.delays();
         let mut tries = 0;
         loop {
             tries += 1;
@@ -110,24 +104,24 @@ impl Client {
             match answer.status.state {
                 State::Succeeded | State::Closed => return self.rows(answer, run).await,
                 State::Failed => {
-                    return Err(DatabricksError::from_failed(&statement.purpose, &answer.statement_id, answer.status));
+                    let StatementAnswer { statement_id, status, .. } = answer;
+                    let refusal = DatabricksRefusal::from_failed(&statement.purpose, &statement_id, status);
+                    return Err(DatabricksError::Refused(refusal));
                 }
                 State::Canceled => {
-                    return Err(DatabricksError::from_cancelled(
-                        &statement.purpose,
-                        &answer.statement_id,
-                        &answer.status,
-                    ));
+                    let StatementAnswer { statement_id, status, .. } = answer;
+                    let refusal = DatabricksRefusal::from_cancelled(&statement.purpose, &statement_id, &status);
+                    return Err(DatabricksError::Refused(refusal));
                 }
                 State::Pending | State::Running | State::Other => {}
             }
             if submitted.elapsed() > MAX_STATEMENT_WAIT {
                 self.cancel_and_watch(&answer.statement_id, run).await;
-                return Err(DatabricksError::TimedOut {
+                return Err(DatabricksError::Refused(DatabricksRefusal::TimedOut {
                     purpose: statement.purpose.clone(),
                     statement_id: answer.statement_id,
                     waited_seconds: submitted.elapsed().as_secs(),
-                });
+                }));
             }
             let left = run.deadline.left_for_work().unwrap_or(Duration::MAX);
             let delay = delays.next().unwrap_or(MAX_POLL_DELAY).min(left / 2);
@@ -254,48 +248,26 @@ impl Client {
         body: Option<Bytes>,
         run: &Run,
     ) -> Result<T, DatabricksError> {
-        let endpoint =
-            TokenEndpoint { http: &self.http, config: &self.config, retry: &self.retry, limiter: &self.limiter };
-        let token = self.tokens.current(&endpoint, run).await?;
-        let refused = match self.tries(exchange, &method, path, body.clone(), run, &token).await {
-            Err(error) if error.is_refusal() => error,
-            outcome => return outcome,
-        };
-        let again = match self.tokens.after_refusal(&token, &endpoint, run).await? {
-            Some(newer) => self.tries(exchange, &method, path, body, run, &newer).await,
-            None => Err(refused),
-        };
-        again.map_err(|error| error.of_credential(token.names()))
-    }
-
-    async fn tries<T: for<'de> Deserialize<'de>>(
-        &self,
-        exchange: &Exchange,
-        method: &Method,
-        path: &str,
-        body: Option<Bytes>,
-        run: &Run,
-        token: &Token,
-    ) -> Result<T, DatabricksError> {
-        let tried = retry::exchange(&self.retry, &self.limiter, run, || async {
-            if let (Exchange::Submit(_), Some(body)) = (exchange, &body) {
-                run.meter.statement(body.len());
+        let tries = |token: &Token| {
+            let (token, method, body) = (token.clone(), method.clone(), body.clone());
+            async move {
+                let attempt = || async {
+                    if let (Exchange::Submit(_), Some(body)) = (exchange, &body) {
+                        run.meter.statement(body.len());
+                    }
+                    let answer = self.once(exchange, &method, path, body.clone(), &token).await?;
+                    // A cancel is answered with nothing at all.
+                    let body: &[u8] = if answer.body.is_empty() { b"null" } else { &answer.body };
+                    serde_json::from_slice(body).map_err(|error| DatabricksError::Unreadable {
+                        exchange: exchange.clone(),
+                        reason: error.to_string(),
+                        request_id: answer.request_id.clone(),
+                    })
+                };
+                self.connection.tries(&self.connection.retry, run, attempt).await
             }
-            let answer = self.once(exchange, method, path, body.clone(), token).await?;
-            // A cancel is answered with nothing at all.
-            let body: &[u8] = if answer.0.is_empty() { b"null" } else { &answer.0 };
-            serde_json::from_slice(body).map_err(|error| DatabricksError::Unreadable {
-                exchange: exchange.clone(),
-                reason: error.to_string(),
-                request_id: answer.1.clone(),
-            })
-        })
-        .await;
-        tried.map_err(|stopped| match stopped {
-            Stopped::DeadlineNear { retry_after } => DatabricksError::DeadlineNear { retry_after },
-            Stopped::Failed { error, tries: 1 } => error,
-            Stopped::Failed { error, tries } => DatabricksError::GivenUp { tries, source: Box::new(error) },
-        })
+        };
+        with_credential(&*self.tokens, run, tries).await
     }
 
     async fn once(
@@ -305,30 +277,13 @@ impl Client {
         path: &str,
         body: Option<Bytes>,
         token: &Token,
-    ) -> Result<(Vec<u8>, Option<String>), DatabricksError> {
-        let transport = |source: reqwest::Error| DatabricksError::Transport {
-            exchange: exchange.clone(),
-            server: http::unreached(&self.config.host, HOST_VARIABLE, &source),
-            source: source.without_url(),
-        };
-        let url = format!("{}{path}", self.config.host.as_str().trim_end_matches('/'));
-        let mut request = self.http.request(method.clone(), url).bearer_auth(token.bearer.expose_secret());
+    ) -> Result<Answer, DatabricksError> {
+        let mut request = self.connection.request(method.clone(), path).bearer_auth(token.bearer.expose_secret());
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
-        let response = request.send().await.map_err(transport)?;
-        let status = response.status();
-        let headers = response.headers().clone();
-        let body = http::read_body(response).await.map_err(|error| {
-            DatabricksError::from_body(exchange, http::server(&self.config.host, HOST_VARIABLE), error)
-        })?;
-        debug!(%exchange, status = status.as_u16(), body_bytes = body.len(), "Databricks answered");
-        if !status.is_success() {
-            let body = token.known_credentials().fold(body, |body, known| http::without_credential(&body, known));
-            return Err(DatabricksError::from_answer(exchange, status.as_u16(), &headers, &body));
-        }
-        let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-        Ok((body, request_id))
+        let sent = self.connection.send(exchange, request, &token.known_credentials()).await;
+        sent.map_err(|error| error.of_credential(token.names()))
     }
 
     /// The catalog and schema that statements name.

@@ -1,4 +1,4 @@
-//! What Databricks' answers mean (facts/databricks §1.3, §1.5). A statement that FAILED is an HTTP 200.
+//! The refusals of Databricks, and what they ask for (facts/databricks §1.3, §1.5). A statement that FAILED is an HTTP 200.
 //!
 //! | answer | consequence |
 //! |---|---|
@@ -21,13 +21,37 @@ use super::Exchange;
 use super::grants::missing_grant;
 use super::judge::{STALE_CACHE_MARK, class_of_failed, is_conflict, one_line, sql_state_in};
 use super::statement::Status;
-use crate::failure::{Failure, FailureClass};
-use crate::http::retry::{Judged, Verdict};
-use crate::http::{self, BodyError, excerpt, retry_after, shown_request_id};
+use crate::failure::FailureClass;
+use crate::http::exchange::{ExchangeError, Refusal, Service};
+use crate::http::retry::Verdict;
+use crate::http::{self, excerpt, retry_after, shown_request_id};
 
-/// Why a statement gave no result.
+/// Databricks, as a service that exchanges are made with.
+#[derive(Debug)]
+pub enum Databricks {}
+
+impl Service for Databricks {
+    type Exchange = Exchange;
+    type Refusal = DatabricksRefusal;
+    const NAME: &'static str = "Databricks";
+    const ADDRESS_VARIABLE: &'static str = "DATABRICKS_HOST";
+    const REQUEST_ID_HEADER: &'static str = "x-request-id";
+    const CREDENTIALS: &'static str = "the Databricks credentials";
+    const TOO_LARGE_REMEDY: &'static str = "";
+    const UNAVAILABLE: FailureClass = FailureClass::DatabricksUnavailable;
+    const UNREADABLE: FailureClass = FailureClass::DatabricksUnreadable;
+
+    fn refusal(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> DatabricksRefusal {
+        DatabricksRefusal::read(exchange, status, headers, body)
+    }
+}
+
+/// A statement, or another exchange with Databricks, without a result.
+pub type DatabricksError = ExchangeError<Databricks>;
+
+/// An answer of Databricks that is not the one asked for, or the end of a statement that did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub enum DatabricksError {
+pub enum DatabricksRefusal {
     /// Databricks answered an HTTP error.
     #[error("{exchange} answered {status} {code}: {message}{}{}", shown_credential(.credential), shown_request_id(.request_id))]
     Api {
@@ -46,30 +70,10 @@ pub enum DatabricksError {
         /// `x-request-id`.
         request_id: Option<String>,
     },
-    /// No answer: the connection failed, timed out or broke.
-    #[error("{exchange} got no answer from {server}")]
-    Transport {
-        /// The exchange.
-        exchange: Exchange,
-        /// The host, the variable that names it, and what was wrong.
-        server: String,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// A 2xx whose body can't be read.
-    #[error("{exchange} answered what can't be read{}: {reason}", shown_request_id(.request_id))]
-    Unreadable {
-        /// The exchange.
-        exchange: Exchange,
-        /// What is wrong with it.
-        reason: String,
-        /// `x-request-id`.
-        request_id: Option<String>,
-    },
     /// A statement ended FAILED.
     #[error("{purpose}: statement {statement_id} failed with {code}{}: {message}", shown_sql_state(.sql_state))]
     Failed {
-        /// What the statement was for.
+        /// The statement's purpose.
         purpose: String,
         /// The statement's id.
         statement_id: String,
@@ -83,9 +87,9 @@ pub enum DatabricksError {
     /// A statement ended CANCELED, or was cancelled at our deadline.
     #[error("{purpose}: statement {statement_id} was cancelled{reason}")]
     Cancelled {
-        /// What Databricks says of it, after a colon; empty when it says nothing.
+        /// The reason that Databricks gives, after a colon; empty when it gives none.
         reason: String,
-        /// What the statement was for.
+        /// The statement's purpose.
         purpose: String,
         /// The statement's id.
         statement_id: String,
@@ -93,29 +97,12 @@ pub enum DatabricksError {
     /// A statement did not end within the longest time we wait without a deadline.
     #[error("{purpose}: statement {statement_id} did not end within {waited_seconds} s and was cancelled")]
     TimedOut {
-        /// What the statement was for.
+        /// The statement's purpose.
         purpose: String,
         /// The statement's id.
         statement_id: String,
-        /// How long it was waited for.
+        /// The time that we waited for it.
         waited_seconds: u64,
-    },
-    /// All tries of an exchange or a statement failed.
-    #[error("{source} (given up after {tries} tries)")]
-    GivenUp {
-        /// How often it was tried.
-        tries: u32,
-        /// The last error.
-        source: Box<DatabricksError>,
-    },
-    /// The credentials could not be read.
-    #[error("reading the Databricks credentials")]
-    Credentials(#[source] Failure),
-    /// The run's time for work is over; a statement under way was cancelled.
-    #[error("the run's deadline is near")]
-    DeadlineNear {
-        /// The wait that a server asked for, if that was the reason.
-        retry_after: Option<Duration>,
     },
 }
 
@@ -147,9 +134,9 @@ fn shown(value: &Value) -> Option<String> {
     }
 }
 
-impl DatabricksError {
+impl DatabricksRefusal {
     /// Reads an answer whose status is not 2xx.
-    pub(super) fn from_answer(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+    fn read(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let (code, message) = match serde_json::from_slice::<ErrorBody>(body) {
             Ok(error) => {
@@ -170,27 +157,7 @@ impl DatabricksError {
         }
     }
 
-    pub(super) fn from_body(exchange: &Exchange, server: String, error: BodyError) -> Self {
-        let exchange = exchange.clone();
-        match error {
-            BodyError::Transport(source) => Self::Transport { exchange, server, source },
-            BodyError::TooLarge => Self::Unreadable { exchange, reason: error.to_string(), request_id: None },
-        }
-    }
-
-    /// Names the credential that was refused, by the variables of its own kind.
-    pub(super) fn of_credential(mut self, names: &'static str) -> Self {
-        let mut error = &mut self;
-        while let Self::GivenUp { source, .. } = error {
-            error = source;
-        }
-        if let Self::Api { status: 401 | 403, credential, .. } = error {
-            *credential = Some(names);
-        }
-        self
-    }
-
-    /// A statement that ended FAILED.
+    /// Reads the end of a statement that FAILED.
     pub(super) fn from_failed(purpose: &str, statement_id: &str, status: Status) -> Self {
         let error = status.error;
         let message = error.as_ref().and_then(|error| error.message.as_deref());
@@ -205,7 +172,7 @@ impl DatabricksError {
         }
     }
 
-    /// A statement that ended CANCELED, not by us.
+    /// Reads the end of a statement that was CANCELED, not by us.
     pub(super) fn from_cancelled(purpose: &str, statement_id: &str, status: &Status) -> Self {
         let message = status.error.as_ref().and_then(|error| error.message.as_deref());
         Self::Cancelled {
@@ -215,28 +182,17 @@ impl DatabricksError {
         }
     }
 
-    fn root(&self) -> &Self {
-        match self {
-            Self::GivenUp { source, .. } => source.root(),
-            other => other,
+    /// Returns the refusal with the credential that was refused, by the variables of its own kind.
+    pub(super) fn of_credential(mut self, names: &'static str) -> Self {
+        if let Self::Api { status: 401 | 403, credential, .. } = &mut self {
+            *credential = Some(names);
         }
+        self
     }
 
-    /// A token was refused, or a right is missing: the secret may have been rotated, or the token has expired. A bad token
-    /// is a 403, not always a 401 (facts/databricks §1.3).
-    pub(super) fn is_refusal(&self) -> bool {
-        matches!(self.root(), Self::Api { status: 401 | 403, .. })
-    }
-
-    /// The statement's outcome is unknown: Databricks does not know it any more.
-    pub(super) fn is_forgotten_statement(&self) -> bool {
-        matches!(self.root(), Self::Api { status: 404, exchange: Exchange::Poll(_), .. })
-    }
-
-    /// The body was too large: the caller may send less.
-    #[must_use]
-    pub fn is_too_large(&self) -> bool {
-        match self.root() {
+    /// Returns true when the body was too large.
+    fn is_too_large(&self) -> bool {
+        match self {
             Self::Api { status: 413, .. } => true,
             Self::Failed { message, .. } => message.contains("Inline byte limit exceeded"),
             Self::Api { status: 400, message, .. } => {
@@ -251,49 +207,19 @@ impl DatabricksError {
         }
     }
 
-    /// The fence refused: another run has written the watermark since the cache last saw it.
-    #[must_use]
-    pub fn is_stale_cache(&self) -> bool {
-        matches!(self.root(), Self::Failed { message, .. } if message.contains(STALE_CACHE_MARK))
+    /// Returns true when Databricks does not know a statement any more, so that its outcome is unknown.
+    fn is_of_forgotten_statement(&self) -> bool {
+        matches!(self, Self::Api { status: 404, exchange: Exchange::Poll(_), .. })
     }
 
-    /// A FAILED statement that a new statement may cure: a conflict with another writer, or a passing state.
-    pub(super) fn is_worth_a_new_statement(&self) -> bool {
-        let Self::Failed { code, sql_state, message, .. } = self.root() else { return self.is_forgotten_statement() };
+    fn is_worth_a_new_statement(&self) -> bool {
+        let Self::Failed { code, sql_state, message, .. } = self else { return self.is_of_forgotten_statement() };
         is_conflict(sql_state.as_deref(), message)
             || class_of_failed(code, sql_state.as_deref(), message) == FailureClass::DatabricksUnavailable
     }
-
-    /// The statement uses syntax or a feature that this engine or channel does not know.
-    #[must_use]
-    pub fn is_unknown_syntax(&self) -> bool {
-        matches!(self.root(), Self::Failed { sql_state: Some(state), .. } if state == "42601" || state.starts_with("0A"))
-    }
-
-    /// The failure class this error ends a run with.
-    #[must_use]
-    pub fn class(&self) -> FailureClass {
-        match self.root() {
-            Self::Api { status, message, .. } => match status {
-                401 => FailureClass::DatabricksUnauthorized,
-                403 if message.to_lowercase().contains("token") => FailureClass::DatabricksUnauthorized,
-                403 => FailureClass::DatabricksForbidden,
-                408 | 429 | 500..=599 => FailureClass::DatabricksUnavailable,
-                _ => FailureClass::DatabricksRejected,
-            },
-            Self::Transport { .. } => FailureClass::DatabricksUnavailable,
-            Self::Unreadable { .. } => FailureClass::DatabricksUnreadable,
-            Self::Failed { code, sql_state, message, .. } => class_of_failed(code, sql_state.as_deref(), message),
-            Self::Cancelled { .. } => FailureClass::StatementFailed,
-            Self::TimedOut { .. } => FailureClass::StatementTimeout,
-            Self::Credentials(failure) => failure.class(),
-            Self::DeadlineNear { .. } => FailureClass::DeadlineExceeded,
-            Self::GivenUp { .. } => FailureClass::Internal,
-        }
-    }
 }
 
-impl Judged for DatabricksError {
+impl Refusal for DatabricksRefusal {
     fn verdict(&self) -> Verdict {
         match self {
             Self::Api { status: 408 | 429 | 500 | 502 | 503 | 504, retry_after: Some(wait), .. } => {
@@ -301,33 +227,66 @@ impl Judged for DatabricksError {
             }
             Self::Api { status: 429 | 503, .. } => Verdict::Busy,
             Self::Api { status: 408 | 500 | 502 | 504, .. } => Verdict::Retry,
-            Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
             _ => Verdict::Final,
         }
     }
+
+    /// A bad token is a 403, not always a 401 (facts/databricks §1.3).
+    fn is_of_credential(&self) -> bool {
+        matches!(self, Self::Api { status: 401 | 403, .. })
+    }
+
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Api { status, message, .. } => match status {
+                401 => FailureClass::DatabricksUnauthorized,
+                403 if message.to_lowercase().contains("token") => FailureClass::DatabricksUnauthorized,
+                403 => FailureClass::DatabricksForbidden,
+                408 | 429 | 500..=599 => FailureClass::DatabricksUnavailable,
+                _ => FailureClass::DatabricksRejected,
+            },
+            Self::Failed { code, sql_state, message, .. } => class_of_failed(code, sql_state.as_deref(), message),
+            Self::Cancelled { .. } => FailureClass::StatementFailed,
+            Self::TimedOut { .. } => FailureClass::StatementTimeout,
+        }
+    }
+
+    /// The GRANT that is missing, if the message tells it.
+    fn remark(&self) -> String {
+        let grant =
+            (self.class() == FailureClass::DatabricksForbidden).then(|| missing_grant(&self.to_string())).flatten();
+        grant.map(|grant| format!("; missing: {grant}")).unwrap_or_default()
+    }
 }
 
-impl From<DatabricksError> for Failure {
-    fn from(error: DatabricksError) -> Self {
-        if let DatabricksError::Credentials(failure) = error {
-            return failure.context("reading the Databricks credentials");
+impl DatabricksError {
+    /// Returns the error with the credential that was refused, if one was.
+    pub(super) fn of_credential(self, names: &'static str) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(refusal.of_credential(names)),
+            other => other,
         }
-        let class = error.class();
-        let mut message = error.to_string();
-        if class == FailureClass::DatabricksForbidden
-            && let Some(grant) = missing_grant(&message)
-        {
-            message = format!("{message}; missing: {grant}");
-        }
-        match error {
-            DatabricksError::DeadlineNear { retry_after } => Self::new(class, message).waiting(retry_after),
-            DatabricksError::Transport { source, .. } => Self::new(class, message).caused_by(source),
-            DatabricksError::GivenUp { source, .. } => match *source {
-                DatabricksError::Transport { source, .. } => Self::new(class, message).caused_by(source),
-                _ => Self::new(class, message),
-            },
-            _ => Self::new(class, message),
-        }
+    }
+
+    /// Returns true when the body was too large: the caller may send less.
+    pub fn is_too_large(&self) -> bool {
+        self.refusal().is_some_and(DatabricksRefusal::is_too_large)
+    }
+
+    /// Returns true when the fence refused: another run has written the watermark since the cache last saw it.
+    pub fn is_stale_cache(&self) -> bool {
+        matches!(self.refusal(), Some(DatabricksRefusal::Failed { message, .. }) if message.contains(STALE_CACHE_MARK))
+    }
+
+    /// Returns true when a new statement may succeed: after a conflict with another writer, or in a passing state.
+    pub(super) fn is_worth_a_new_statement(&self) -> bool {
+        self.refusal().is_some_and(DatabricksRefusal::is_worth_a_new_statement)
+    }
+
+    /// Returns true when the statement uses syntax or a feature that this engine or channel does not know.
+    pub fn is_unknown_syntax(&self) -> bool {
+        let Some(DatabricksRefusal::Failed { sql_state: Some(state), .. }) = self.refusal() else { return false };
+        state == "42601" || state.starts_with("0A")
     }
 }
 
@@ -335,9 +294,12 @@ impl From<DatabricksError> for Failure {
 mod tests {
     use super::*;
     use crate::databricks::PROOF_MARK;
+    use crate::failure::Failure;
+    use crate::http::retry::Judged;
 
     fn failed(json: &str) -> DatabricksError {
-        DatabricksError::from_failed("merge of 2 rows", "01ef9de4", serde_json::from_str(json).unwrap())
+        let status = serde_json::from_str(json).unwrap();
+        DatabricksError::Refused(DatabricksRefusal::from_failed("merge of 2 rows", "01ef9de4", status))
     }
 
     #[test]
@@ -378,7 +340,7 @@ mod tests {
     fn error_bodies_of_every_shape_are_read() {
         let read = |status, body: &str| {
             let exchange = Exchange::Submit("merge".to_owned());
-            DatabricksError::from_answer(&exchange, status, &HeaderMap::new(), body.as_bytes())
+            DatabricksError::Refused(DatabricksRefusal::read(&exchange, status, &HeaderMap::new(), body.as_bytes()))
         };
         assert_eq!(
             read(403, r#"{"error_code":403,"message":"Invalid access token."}"#).class(),

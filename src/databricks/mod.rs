@@ -12,7 +12,7 @@ mod statement;
 mod warehouse;
 
 pub use client::Client;
-pub use error::DatabricksError;
+pub use error::{DatabricksError, DatabricksRefusal};
 pub use exchange::Exchange;
 pub(crate) use judge::{KEY_COUNT_MARK, PROOF_MARK, ROW_COUNT_MARK, STALE_CACHE_MARK};
 pub use sql::{QualifiedName, quote_identifier};
@@ -24,9 +24,6 @@ use reqwest::Url;
 
 /// The largest request body we send, whatever is configured: the API's limit is 16 MiB of text (facts/databricks §1.4).
 pub const MAX_BODY_BYTES: usize = 15 * 1024 * 1024;
-
-/// The variable that names the workspace.
-const HOST_VARIABLE: &str = "DATABRICKS_HOST";
 
 /// How to reach the warehouse.
 #[derive(Debug, Clone)]

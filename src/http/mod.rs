@@ -1,5 +1,6 @@
-//! The one builder of HTTP clients, and the one reader of bodies: both bounded.
+//! HTTP: the one builder of clients, the one reader of bodies, both bounded; and the one loop of an exchange.
 
+pub mod exchange;
 pub mod rate_limit;
 pub mod retry;
 
@@ -17,14 +18,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest body read from either API. A query page of 100 ordinary rows is about 1 MiB.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
 
-/// A client for `address`, whose every exchange, body included, ends within `timeout`. Redirects are not followed: they could
+/// Builds a client for `address`, whose every exchange, body included, ends within `timeout`. Redirects are not followed: they could
 /// carry a credential to another host. The proxy of the environment is used, but never on the way to this machine itself: it
 /// could not get there, and would be handed the credential in clear.
 ///
 /// # Errors
 /// `Internal` when the TLS set-up of this machine can't be used.
 #[expect(clippy::disallowed_methods, reason = "the one place that builds clients")]
-pub fn client(address: &Url, timeout: Duration) -> Result<Client, Failure> {
+fn client(address: &Url, timeout: Duration) -> Result<Client, Failure> {
     let builder = Client::builder()
         .user_agent(concat!("notion-sync/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)

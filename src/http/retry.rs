@@ -66,9 +66,9 @@ impl RetryPolicy {
     }
 }
 
-/// What an error asks for.
+/// The demand of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Transient: again after the backoff, using up a try.
     Retry,
     /// The server is busy and names no wait: again with longer waits, as long as the policy's time for it lasts.

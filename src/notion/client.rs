@@ -1,24 +1,20 @@
 //! The exchanges with Notion that we use, each with its bounded retries; one limiter for all of them.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tracing::debug;
 
+use super::error::Notion;
 use super::judge::Exchange;
 use super::property::PropertyItems;
 use super::wire::{DataSourceInfo, DatabaseInfo, Frame, ListAnswer, Query, QueryPage, RequestStatus};
 use super::{API_VERSION, NotionConfig, NotionError, TruncatedProperty, without_request_id};
-use crate::aws::secrets::Secrets;
+use crate::aws::secrets::{CredentialSet, Secrets};
 use crate::failure::Failure;
-use crate::http;
-use crate::http::rate_limit::RateLimiter;
-use crate::http::retry::{self, RetryPolicy, Stopped};
+use crate::http::exchange::{Answer, Connection, CredentialSource, read_in_time, with_credential};
+use crate::http::retry::RetryPolicy;
 use crate::ids::{DataSourceId, DatabaseId, PageId};
 use crate::run::Run;
 
@@ -28,11 +24,27 @@ const PROPERTY_PAGE_SIZE: &str = "100";
 /// The Notion API; cheap to clone, all clones share connections and limiter.
 #[derive(Debug, Clone)]
 pub struct Client {
-    config: NotionConfig,
-    http: reqwest::Client,
-    secrets: Secrets,
-    limiter: Arc<RateLimiter>,
-    retry: RetryPolicy,
+    page_size: u32,
+    connection: Arc<Connection>,
+    token: Token,
+}
+
+/// The source of Notion's token.
+#[derive(Debug, Clone)]
+struct Token(Secrets);
+
+impl CredentialSource<Notion> for Token {
+    type Credential = CredentialSet;
+
+    async fn current(&self, run: &Run) -> Result<CredentialSet, NotionError> {
+        read_in_time(run, self.0.current()).await
+    }
+
+    async fn after_refusal(&self, refused: &CredentialSet, run: &Run) -> Result<Option<CredentialSet>, NotionError> {
+        let newer = read_in_time(run, self.0.reread(refused.generation)).await?;
+        // Nothing newer: the secret may be right and the refusal a passing one, so it is tried once more all the same.
+        Ok(newer.or_else(|| self.0.come_from_a_secret().then(|| refused.clone())))
+    }
 }
 
 /// One request, described so that it can be sent again.
@@ -50,29 +62,21 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A 2xx answer.
-struct Answer {
-    body: Vec<u8>,
-    request_id: Option<String>,
-    /// Notion's time.
-    date: Option<Timestamp>,
-}
-
 impl Client {
     /// A client for the configured address; no network call.
     ///
     /// # Errors
     /// `Internal` when the HTTP client can't be set up.
     pub fn new(config: NotionConfig, secrets: Secrets, retry: RetryPolicy) -> Result<Self, Failure> {
-        let http = http::client(&config.base_url, config.timeout)?;
-        let limiter = Arc::new(RateLimiter::new(config.rate_limit_delay));
-        Ok(Self { config, http, secrets, limiter, retry })
+        let NotionConfig { base_url, rate_limit_delay, timeout, page_size } = config;
+        let connection = Arc::new(Connection::new(base_url, timeout, rate_limit_delay, retry)?);
+        Ok(Self { page_size, connection, token: Token(secrets) })
     }
 
     /// Rows asked for per query page where nothing forces fewer.
     #[must_use]
     pub fn page_size(&self) -> u32 {
-        self.config.page_size
+        self.page_size
     }
 
     /// `GET /v1/users/me`: whether the token is accepted.
@@ -200,78 +204,31 @@ impl Client {
         run: &Run,
         parse: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<T, NotionError> {
-        let credentials = in_time(run, Box::pin(self.secrets.current())).await?;
-        let refused = match self.tries(request, run, &credentials.notion_api_key, &parse).await {
-            Err(error) if error.is_refusal() => error,
-            settled => return settled,
-        };
-        match in_time(run, Box::pin(self.secrets.reread(credentials.generation))).await? {
-            Some(newer) => self.tries(request, run, &newer.notion_api_key, &parse).await,
-            // Nothing newer: the secret may be right and the refusal a passing one, so it is tried once more all the same.
-            None if self.secrets.come_from_a_secret() => {
-                self.tries(request, run, &credentials.notion_api_key, &parse).await
+        let policy = RetryPolicy { gives_up_overload: request.can_shrink, ..self.connection.retry };
+        let (policy, parse) = (&policy, &parse);
+        let tries = |credentials: &CredentialSet| {
+            let token = credentials.notion_api_key.clone();
+            async move {
+                let attempt = || async {
+                    let answer = self.once(request, run, &token).await?;
+                    parse(&answer).map_err(|reason| NotionError::Unreadable {
+                        exchange: request.exchange.clone(),
+                        reason,
+                        request_id: answer.request_id.clone(),
+                    })
+                };
+                self.connection.tries(policy, run, attempt).await
             }
-            None => Err(refused),
-        }
-    }
-
-    async fn tries<T>(
-        &self,
-        request: &Request<'_>,
-        run: &Run,
-        token: &SecretString,
-        parse: &impl Fn(&Answer) -> Result<T, String>,
-    ) -> Result<T, NotionError> {
-        let policy = RetryPolicy { gives_up_overload: request.can_shrink, ..self.retry };
-        let tried = retry::exchange(&policy, &self.limiter, run, || async {
-            let answer = self.once(request, run, token).await?;
-            parse(&answer).map_err(|reason| NotionError::Unreadable {
-                exchange: request.exchange.clone(),
-                reason,
-                request_id: answer.request_id.clone(),
-            })
-        })
-        .await;
-        tried.map_err(|stopped| match stopped {
-            Stopped::DeadlineNear { retry_after } => NotionError::DeadlineNear { retry_after },
-            Stopped::Failed { error, tries: 1 } => error,
-            Stopped::Failed { error, tries } => NotionError::GivenUp { tries, source: Box::new(error) },
-        })
+        };
+        with_credential(&self.token, run, tries).await
     }
 
     async fn once(&self, request: &Request<'_>, run: &Run, token: &SecretString) -> Result<Answer, NotionError> {
         run.meter.request();
         let exchange = &request.exchange;
-        let server = |error: &reqwest::Error| http::unreached(&self.config.base_url, "NOTION_BASE_URL", error);
-        let transport = |source: reqwest::Error| NotionError::Transport {
-            exchange: exchange.clone(),
-            server: server(&source),
-            source: source.without_url(),
-        };
-        let response = self.request(request, token)?.send().await.map_err(transport)?;
-        let status = response.status();
-        let headers = response.headers().clone();
-        let body = http::read_body(response).await.map_err(|error| {
-            let server = http::server(&self.config.base_url, "NOTION_BASE_URL");
-            NotionError::from_body(exchange, server, error)
-        })?;
-        debug!(%exchange, status = status.as_u16(), body_bytes = body.len(), "Notion answered");
-        if !status.is_success() {
-            let body = http::without_credential(&body, token);
-            return Err(NotionError::from_answer(exchange, status.as_u16(), &headers, &body));
-        }
-        let request_id = headers.get("x-notion-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-        Ok(Answer { body, request_id, date: http::date(&headers) })
-    }
-
-    fn request(&self, request: &Request<'_>, token: &SecretString) -> Result<RequestBuilder, NotionError> {
-        let base = self.config.base_url.as_str().trim_end_matches('/');
-        let url = Url::parse(&format!("{base}/v1/{}", request.exchange.path())).map_err(|error| {
-            NotionError::Unreadable { exchange: request.exchange.clone(), reason: error.to_string(), request_id: None }
-        })?;
         let mut builder = self
-            .http
-            .request(request.exchange.method(), url)
+            .connection
+            .request(exchange.method(), &format!("/v1/{}", exchange.path()))
             .bearer_auth(token.expose_secret())
             .header("Notion-Version", API_VERSION);
         if !request.query.is_empty() {
@@ -280,14 +237,6 @@ impl Client {
         if let Some(body) = request.body {
             builder = builder.json(body);
         }
-        Ok(builder)
-    }
-}
-
-/// Credentials, or the end of the run's time.
-async fn in_time<T>(run: &Run, reading: Pin<Box<impl Future<Output = Result<T, Failure>>>>) -> Result<T, NotionError> {
-    match run.deadline.bound(reading).await {
-        Some(read) => read.map_err(NotionError::Credentials),
-        None => Err(NotionError::DeadlineNear { retry_after: None }),
+        self.connection.send(exchange, builder, &[token]).await
     }
 }

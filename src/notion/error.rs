@@ -1,4 +1,4 @@
-//! The errors of exchanges with Notion, and what they ask for (facts/notion §4.3). The judge decides what an answer means.
+//! The refusals of Notion, and what they ask for (facts/notion §4.3). The judge decides what an answer means.
 //!
 //! | answer | consequence |
 //! |---|---|
@@ -15,79 +15,59 @@ use reqwest::header::HeaderMap;
 
 use super::judge::{Exchange, Meaning, OwnError, judge};
 use crate::failure::{Failure, FailureClass};
-use crate::http::retry::{Judged, Verdict};
-use crate::http::{self, BodyError, one_line, retry_after, shown_request_id};
+use crate::http::exchange::{ExchangeError, Refusal, Service};
+use crate::http::retry::Verdict;
+use crate::http::{self, one_line, retry_after, shown_request_id};
 use crate::ids::Database;
 
-/// Why an exchange with Notion gave no usable answer.
-#[derive(Debug, thiserror::Error)]
-pub enum NotionError {
-    /// Notion answered an error.
-    #[error("{exchange} answered {status} {code}: {message}{}", shown_request_id(.request_id))]
-    Api {
-        /// The exchange.
-        exchange: Exchange,
-        /// HTTP status.
-        status: u16,
-        /// What the answer means.
-        meaning: Meaning,
-        /// Notion's stable code; `-` when the answer is not Notion's own.
-        code: String,
-        /// Notion's message, or what another answer looks like.
-        message: String,
-        /// The wait that the server asked for.
-        retry_after: Option<Duration>,
-        /// The id that Notion's support asks for.
-        request_id: Option<String>,
-    },
-    /// No answer: the connection failed, timed out or broke.
-    #[error("{exchange} got no answer from {server}")]
-    Transport {
-        /// The exchange.
-        exchange: Exchange,
-        /// The host, the variable that names it, and what was wrong.
-        server: String,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// A 200 whose body can't be read.
-    #[error("{exchange} answered what can't be read{}: {reason}", shown_request_id(.request_id))]
-    Unreadable {
-        /// The exchange.
-        exchange: Exchange,
-        /// What is wrong with it.
-        reason: String,
-        /// The id that Notion's support asks for.
-        request_id: Option<String>,
-    },
-    /// All tries of an exchange failed.
-    #[error("{source} (given up after {tries} tries)")]
-    GivenUp {
-        /// How often it was tried.
-        tries: u32,
-        /// The last error.
-        source: Box<NotionError>,
-    },
-    /// The credentials could not be read.
-    #[error("reading the Notion token")]
-    Credentials(#[source] Failure),
-    /// The run's time for work is over.
-    #[error("the run's deadline is near")]
-    DeadlineNear {
-        /// The wait that a server asked for, if that was the reason.
-        retry_after: Option<Duration>,
-    },
+/// Notion, as a service that exchanges are made with.
+#[derive(Debug)]
+pub enum Notion {}
+
+impl Service for Notion {
+    type Exchange = Exchange;
+    type Refusal = NotionRefusal;
+    const NAME: &'static str = "Notion";
+    const ADDRESS_VARIABLE: &'static str = "NOTION_BASE_URL";
+    const REQUEST_ID_HEADER: &'static str = "x-notion-request-id";
+    const CREDENTIALS: &'static str = "the Notion token";
+    const TOO_LARGE_REMEDY: &'static str = "; set a smaller BATCH_SIZE";
+    const UNAVAILABLE: FailureClass = FailureClass::NotionUnavailable;
+    const UNREADABLE: FailureClass = FailureClass::NotionUnreadable;
+
+    fn refusal(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> NotionRefusal {
+        NotionRefusal::read(exchange, status, headers, body)
+    }
 }
 
-impl NotionError {
-    /// Reads an answer whose status is not 2xx.
-    pub(super) fn from_answer(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+/// An exchange with Notion without a usable answer.
+pub type NotionError = ExchangeError<Notion>;
+
+/// An answer of Notion, or of something in front of it, whose status is not 2xx.
+#[derive(Debug, thiserror::Error)]
+#[error("{exchange} answered {status} {code}: {message}{}", shown_request_id(.request_id))]
+pub struct NotionRefusal {
+    exchange: Exchange,
+    status: u16,
+    meaning: Meaning,
+    /// Notion's stable code; `-` when the answer is not Notion's own.
+    code: String,
+    /// Notion's message, or what another answer looks like.
+    message: String,
+    /// The wait that the server asked for.
+    retry_after: Option<Duration>,
+    /// The id that Notion's support asks for.
+    request_id: Option<String>,
+}
+
+impl NotionRefusal {
+    fn read(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let own = OwnError::read(status, body);
         let meaning = judge(exchange, status, own.as_ref());
         let exchange = exchange.clone();
         let Some(error) = own else {
-            return Self::Api {
+            return Self {
                 exchange,
                 status,
                 meaning,
@@ -97,7 +77,7 @@ impl NotionError {
                 request_id: header("cf-ray"),
             };
         };
-        Self::Api {
+        Self {
             exchange,
             status,
             meaning,
@@ -108,42 +88,43 @@ impl NotionError {
             request_id: error.request_id.or_else(|| header("x-notion-request-id")).or_else(|| header("cf-ray")),
         }
     }
+}
 
-    /// The body of an exchange could not be read to its end.
-    pub(super) fn from_body(exchange: &Exchange, server: String, error: BodyError) -> Self {
-        match error {
-            BodyError::Transport(source) => Self::Transport { exchange: exchange.clone(), server, source },
-            BodyError::TooLarge => Self::Unreadable {
-                exchange: exchange.clone(),
-                reason: format!("{error}; set a smaller BATCH_SIZE"),
-                request_id: None,
-            },
+impl Refusal for NotionRefusal {
+    fn verdict(&self) -> Verdict {
+        match (self.meaning, self.retry_after) {
+            (Meaning::Overload, Some(wait)) => Verdict::WaitOrLess(wait),
+            (Meaning::Passing, Some(wait)) => Verdict::Wait(wait),
+            (Meaning::Overload | Meaning::Passing, None) => Verdict::Retry,
+            _ => Verdict::Final,
         }
     }
 
-    fn root(&self) -> &Self {
-        match self {
-            Self::GivenUp { source, .. } => source.root(),
-            other => other,
-        }
+    fn is_of_credential(&self) -> bool {
+        matches!(self.meaning, Meaning::Unauthorized | Meaning::Forbidden)
     }
 
+    fn class(&self) -> FailureClass {
+        match self.meaning {
+            Meaning::Unauthorized => FailureClass::NotionUnauthorized,
+            Meaning::Forbidden => FailureClass::NotionForbidden,
+            Meaning::NotFound => FailureClass::SourceAccessLost,
+            Meaning::WrongDatabaseId => FailureClass::WrongDatabaseId,
+            Meaning::TokenBlocked => FailureClass::NotionBlocked,
+            Meaning::RequestBlocked => FailureClass::RequestBlocked,
+            Meaning::Overload | Meaning::Passing | Meaning::Foreign => FailureClass::NotionUnavailable,
+            Meaning::BecameDatabase | Meaning::CursorRejected | Meaning::Rejected => FailureClass::NotionRejected,
+        }
+    }
+}
+
+impl NotionError {
     /// Returns what the answer means; `None` = there was none, or none that can be read.
-    #[must_use]
     pub fn meaning(&self) -> Option<Meaning> {
-        match self.root() {
-            Self::Api { meaning, .. } => Some(*meaning),
-            _ => None,
-        }
-    }
-
-    /// The token or one of its rights was refused: the secret may have been rotated.
-    pub(super) fn is_refusal(&self) -> bool {
-        matches!(self.meaning(), Some(Meaning::Unauthorized | Meaning::Forbidden))
+        self.refusal().map(|refusal| refusal.meaning)
     }
 
     /// Turns the error of reading a configured database into a failure that names its variable.
-    #[must_use]
     pub fn of_database(self, database: &Database) -> Failure {
         let variable = format!("NOTION_{}_DB_ID", database.name.as_str().to_uppercase());
         match self.meaning() {
@@ -166,64 +147,13 @@ impl NotionError {
             _ => Failure::from(self),
         }
     }
-
-    /// The failure class this error ends a run with.
-    #[must_use]
-    pub fn class(&self) -> FailureClass {
-        match self.root() {
-            Self::Api { meaning, .. } => match meaning {
-                Meaning::Unauthorized => FailureClass::NotionUnauthorized,
-                Meaning::Forbidden => FailureClass::NotionForbidden,
-                Meaning::NotFound => FailureClass::SourceAccessLost,
-                Meaning::WrongDatabaseId => FailureClass::WrongDatabaseId,
-                Meaning::TokenBlocked => FailureClass::NotionBlocked,
-                Meaning::RequestBlocked => FailureClass::RequestBlocked,
-                Meaning::Overload | Meaning::Passing | Meaning::Foreign => FailureClass::NotionUnavailable,
-                Meaning::BecameDatabase | Meaning::CursorRejected | Meaning::Rejected => FailureClass::NotionRejected,
-            },
-            Self::Transport { .. } => FailureClass::NotionUnavailable,
-            Self::Unreadable { .. } => FailureClass::NotionUnreadable,
-            Self::Credentials(failure) => failure.class(),
-            Self::DeadlineNear { .. } => FailureClass::DeadlineExceeded,
-            Self::GivenUp { .. } => FailureClass::Internal,
-        }
-    }
-}
-
-impl Judged for NotionError {
-    fn verdict(&self) -> Verdict {
-        match self {
-            Self::Api { meaning: Meaning::Overload, retry_after: Some(wait), .. } => Verdict::WaitOrLess(*wait),
-            Self::Api { meaning: Meaning::Passing, retry_after: Some(wait), .. } => Verdict::Wait(*wait),
-            Self::Api { meaning: Meaning::Overload | Meaning::Passing, .. } => Verdict::Retry,
-            Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
-            _ => Verdict::Final,
-        }
-    }
-}
-
-impl From<NotionError> for Failure {
-    fn from(error: NotionError) -> Self {
-        if let NotionError::Credentials(failure) = error {
-            return failure.context("reading the Notion token");
-        }
-        let class = error.class();
-        let message = error.to_string();
-        match error {
-            NotionError::Transport { source, .. } => Self::new(class, message).caused_by(source),
-            NotionError::GivenUp { source, .. } => match *source {
-                NotionError::Transport { source, .. } => Self::new(class, message).caused_by(source),
-                _ => Self::new(class, message),
-            },
-            _ => Self::new(class, message),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::judge::BLOCKED;
     use super::*;
+    use crate::http::retry::Judged;
     use crate::ids::DataSourceId;
     use reqwest::header::{HeaderValue, RETRY_AFTER};
 
@@ -232,7 +162,7 @@ mod tests {
     }
 
     fn answer(status: u16, body: &str) -> NotionError {
-        NotionError::from_answer(&query(), status, &HeaderMap::new(), body.as_bytes())
+        NotionError::Refused(NotionRefusal::read(&query(), status, &HeaderMap::new(), body.as_bytes()))
     }
 
     #[test]
@@ -257,10 +187,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
         let body = br#"{"object":"error","status":529,"code":"service_overload","message":"m","additional_data":{"retry_after":"49"}}"#;
-        assert_eq!(
-            NotionError::from_answer(&query(), 529, &headers, body).verdict(),
-            Verdict::Wait(Duration::from_secs(7))
-        );
+        assert_eq!(NotionRefusal::read(&query(), 529, &headers, body).verdict(), Verdict::Wait(Duration::from_secs(7)));
     }
 
     #[test]
