@@ -15,6 +15,8 @@ pub enum ActionKind {
     Sweep,
     /// Compare the table with Notion, row for row; change nothing.
     Verify,
+    /// Make the typed views of one database.
+    Views,
     /// Probe Notion, Databricks, DynamoDB and Secrets Manager one by one.
     Health,
     /// Name, id, data sources and watermark of each configured database.
@@ -27,8 +29,16 @@ pub enum ActionKind {
 
 impl ActionKind {
     /// Every kind there is, in the order that messages list them.
-    pub const ALL: &'static [Self] =
-        &[Self::Sync, Self::Sweep, Self::Verify, Self::Health, Self::ListDatabases, Self::InitTables, Self::Status];
+    pub const ALL: &'static [Self] = &[
+        Self::Sync,
+        Self::Sweep,
+        Self::Verify,
+        Self::Views,
+        Self::Health,
+        Self::ListDatabases,
+        Self::InitTables,
+        Self::Status,
+    ];
 
     /// The name in events, reports, metrics and on the command line.
     #[must_use]
@@ -37,6 +47,7 @@ impl ActionKind {
             Self::Sync => "sync",
             Self::Sweep => "sweep",
             Self::Verify => "verify",
+            Self::Views => "views",
             Self::Health => "health",
             Self::ListDatabases => "list-databases",
             Self::InitTables => "init-tables",
@@ -78,6 +89,8 @@ pub enum Action {
     Sweep(SweepRequest),
     /// Compare one database's rows in the table with Notion; change nothing.
     Verify(DatabaseName),
+    /// Make the typed views of one database.
+    Views(ViewsRequest),
     /// Probe Notion, Databricks, DynamoDB and Secrets Manager one by one.
     Health,
     /// Name, id, data sources and watermark of each configured database.
@@ -113,6 +126,17 @@ pub struct SweepRequest {
     pub allow_removals: bool,
 }
 
+/// What `views` was asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewsRequest {
+    /// The database whose views to make.
+    pub database: DatabaseName,
+    /// Show the SQL and write nothing.
+    pub print: bool,
+    /// Overwrite views that a person changed.
+    pub force: bool,
+}
+
 impl Action {
     /// The action's kind.
     #[must_use]
@@ -121,6 +145,7 @@ impl Action {
             Self::Sync(_) => ActionKind::Sync,
             Self::Sweep(_) => ActionKind::Sweep,
             Self::Verify(_) => ActionKind::Verify,
+            Self::Views(_) => ActionKind::Views,
             Self::Health => ActionKind::Health,
             Self::ListDatabases => ActionKind::ListDatabases,
             Self::InitTables => ActionKind::InitTables,
@@ -141,6 +166,7 @@ impl Action {
             Self::Sync(request) => Some(&request.database),
             Self::Sweep(request) => Some(&request.database),
             Self::Verify(database) => Some(database),
+            Self::Views(request) => Some(&request.database),
             Self::Health | Self::ListDatabases | Self::InitTables | Self::Status { .. } => None,
         }
     }

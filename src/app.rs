@@ -5,13 +5,14 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, error, info, info_span};
 
-use crate::action::{Action, SweepRequest, SyncRequest};
+use crate::action::{Action, SweepRequest, SyncRequest, ViewsRequest};
 use crate::actions::health;
 use crate::actions::init_tables;
 use crate::actions::startup::Startup;
 use crate::actions::status;
 use crate::actions::verify;
 use crate::aws::lease::{Acquired, Lease};
+use crate::aws::pending::{self, LongWork, PendingWork};
 use crate::aws::run_log;
 use crate::aws::state_table;
 use crate::clients::Clients;
@@ -22,9 +23,10 @@ use crate::run::Run;
 use crate::run::clock::Clock;
 use crate::run::deadline::Deadline;
 use crate::run::progress::{Progress, ProgressEvent};
-use crate::run::report::{Outcome, Report};
+use crate::run::report::{Mode, Outcome, Report};
 use crate::sync::Engine;
 use crate::sync::engine::SyncOptions;
+use crate::views::{self, Occasion, Views};
 
 /// The longest time for recording a run and releasing its lease.
 const MAX_CLOSE: Duration = Duration::from_secs(30);
@@ -103,10 +105,14 @@ impl App {
             Action::Sync(SyncRequest { database, full_refresh, restart, allow_removals }) => {
                 let (full_refresh, restart, allow_removals) = (*full_refresh, *restart, *allow_removals);
                 let options = SyncOptions { full_refresh, restart, allow_removals };
-                self.on_database(database, run, report, Work::Sync(options)).await
+                self.on_database(database, run, report, Work::Sync { options, then_sweep: false }).await
             }
             Action::Sweep(SweepRequest { database, allow_removals }) => {
                 self.on_database(database, run, report, Work::Sweep { allow_removals: *allow_removals }).await
+            }
+            Action::Views(ViewsRequest { database, print, force }) => {
+                let occasion = if *print { Occasion::Print } else { Occasion::ByHand { force: *force } };
+                self.on_database(database, run, report, Work::Views(occasion)).await
             }
             Action::Health => within_budget(run, health::check(config, clients, run, report)).await,
             Action::ListDatabases => within_budget(run, status::list_databases(config, clients, run, report)).await,
@@ -146,8 +152,13 @@ impl App {
         run.progress.tell(&ProgressEvent::DatabaseStarted { database: name.clone() });
         let lease = match self.lease(database, run, report).await {
             Ok(lease) => lease,
-            Err(Skipped) => return Ok(()),
+            Err(Skipped) => {
+                self.record_pending(database, &work, run).await;
+                return Ok(());
+            }
         };
+        let pending = if lease.is_some() { self.pending(database, run).await } else { None };
+        let work = work.with(pending.as_ref().map(|pending| pending.work));
         let clients = &self.clients;
         let engine = Engine {
             notion: &clients.notion,
@@ -159,18 +170,65 @@ impl App {
         };
         let working = async {
             match work {
-                Work::Sync(options) => engine.sync(options, report).await,
-                Work::Sweep { allow_removals } => engine.sweep(allow_removals, report).await,
+                Work::Sync { options, then_sweep } => {
+                    engine.sync(options, report).await?;
+                    if then_sweep && report.outcome == Outcome::Complete {
+                        engine.sweep(options.allow_removals, report).await?;
+                    }
+                }
+                Work::Sweep { allow_removals } => engine.sweep(allow_removals, report).await?,
+                Work::Views(occasion) => return self.make_views(database, occasion, run, report).await,
             }
+            self.views_after_sync(database, run, report).await;
+            Ok(())
         };
         let worked = Box::pin(self.startup.beside(&clients.databricks, run, working)).await;
         let worked = worked.map_err(|failure| failure.context(format!("database {name}")));
         if let Err(failure) = &worked {
             report.fail(failure);
         }
+        if let Some(done) = pending.filter(|_| report.outcome == Outcome::Complete) {
+            self.forget_pending(database, &done, run).await;
+        }
         self.close(database, lease, run, report).await;
         run.progress.tell(&ProgressEvent::DatabaseEnded { database: name.clone(), outcome: report.outcome.name() });
         worked
+    }
+
+    async fn make_views(
+        &self,
+        database: &Database,
+        occasion: Occasion,
+        run: &Run,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        let clients = &self.clients;
+        let schema = self.config.databricks.views_schema.as_deref().ok_or_else(views::not_configured)?;
+        let views = Views {
+            notion: &clients.notion,
+            databricks: &clients.databricks,
+            state_table: clients.state_table.as_ref(),
+            schema,
+            database,
+            run,
+        };
+        within_budget(run, views.refresh(occasion, report)).await
+    }
+
+    /// Makes the views after a sweep or a full refresh that is complete. The rows are what counts: a view that can't be
+    /// made is a warning.
+    async fn views_after_sync(&self, database: &Database, run: &Run, report: &mut Report) {
+        let is_full = report.mode == Some(Mode::FullRefresh);
+        let is_due = report.outcome == Outcome::Complete && (is_full || report.mode == Some(Mode::Sweep));
+        if self.config.databricks.views_schema.is_none() || !is_due {
+            return;
+        }
+        let occasion = Occasion::AfterSync { is_full };
+        if let Err(failure) = self.make_views(database, occasion, run, report).await {
+            let warning =
+                format!("the views were not brought up to date ({}): {}", failure.class(), failure.describe());
+            run.warn("views", warning);
+        }
     }
 
     fn database(&self, name: &DatabaseName) -> Result<&Database, Failure> {
@@ -198,6 +256,42 @@ impl App {
                 run.warn("lease", format!("the run continues without a lease: {}", failure.describe()));
                 Ok(None)
             }
+        }
+    }
+
+    /// Records a sweep or a full refresh that was turned away, so that the next run does it.
+    async fn record_pending(&self, database: &Database, work: &Work, run: &Run) {
+        let (Some(table), Some(work)) = (&self.clients.state_table, work.long()) else { return };
+        let recorded = pending::record(table, database.id, work, &run.id);
+        match state_table::write_within_budget(&run.deadline, recorded).await {
+            Ok(()) => run.warn("pending", format!("the {} is recorded; the next run does it", work.name())),
+            Err(failure) => {
+                let reason = failure.describe();
+                run.warn("pending", format!("the {} was not recorded, request it again: {reason}", work.name()));
+            }
+        }
+    }
+
+    /// Reads the long work that was turned away before this run.
+    async fn pending(&self, database: &Database, run: &Run) -> Option<PendingWork> {
+        let table = self.clients.state_table.as_ref()?;
+        let pending = match state_table::read_within_budget(&run.deadline, pending::load(table, database.id)).await {
+            Ok(pending) => pending?,
+            Err(failure) => {
+                run.warn("pending", format!("work that was turned away is unknown: {}", failure.describe()));
+                return None;
+            }
+        };
+        info!(work = pending.work.name(), "this run does what was turned away before");
+        Some(pending)
+    }
+
+    async fn forget_pending(&self, database: &Database, done: &PendingWork, run: &Run) {
+        let Some(table) = &self.clients.state_table else { return };
+        let forgotten = pending::forget(table, database.id, done);
+        if let Err(failure) = state_table::write_within_budget(&run.deadline, forgotten).await {
+            let reason = failure.describe();
+            run.warn("pending", format!("the next run repeats the {}: {reason}", done.work.name()));
         }
     }
 
@@ -242,6 +336,35 @@ struct Skipped;
 
 /// The work to do on a database.
 enum Work {
-    Sync(SyncOptions),
+    Sync { options: SyncOptions, then_sweep: bool },
     Sweep { allow_removals: bool },
+    Views(Occasion),
+}
+
+impl Work {
+    /// The long work that must not be lost when it is turned away. A plain sync comes again anyway.
+    fn long(&self) -> Option<LongWork> {
+        match self {
+            Self::Sync { options, .. } => options.full_refresh.then_some(LongWork::FullRefresh),
+            Self::Sweep { .. } => Some(LongWork::Sweep),
+            Self::Views(_) => None,
+        }
+    }
+
+    /// Adds the work that was turned away before. A full refresh covers a sweep.
+    fn with(self, pending: Option<LongWork>) -> Self {
+        match (self, pending) {
+            (Self::Sync { options, .. }, Some(LongWork::FullRefresh)) => {
+                Self::Sync { options: SyncOptions { full_refresh: true, ..options }, then_sweep: false }
+            }
+            (Self::Sync { options, .. }, Some(LongWork::Sweep)) => {
+                Self::Sync { options, then_sweep: !options.full_refresh }
+            }
+            (Self::Sweep { allow_removals }, Some(LongWork::FullRefresh)) => {
+                let options = SyncOptions { full_refresh: true, restart: false, allow_removals };
+                Self::Sync { options, then_sweep: false }
+            }
+            (work, _) => work,
+        }
+    }
 }

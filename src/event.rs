@@ -5,12 +5,13 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::action::{Action, ActionKind, SweepRequest, SyncRequest};
+use crate::action::{Action, ActionKind, SweepRequest, SyncRequest, ViewsRequest};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{Database, DatabaseName};
 
 /// The fields an event may have.
-const FIELDS: [&str; 6] = ["action", "database", "full_refresh", "restart", "allow_removals", "trigger"];
+const FIELDS: [&str; 8] =
+    ["action", "database", "full_refresh", "restart", "allow_removals", "print", "force", "trigger"];
 /// Longest part of foreign text that a message repeats.
 const SHOWN_CHARACTERS: usize = 60;
 
@@ -55,9 +56,10 @@ fn request(fields: Fields, databases: &[Database]) -> Result<Request, Failure> {
         return Err(invalid(format!("unknown action {}; known are {}", shown(&name), known.join(", "))));
     };
     let allowed: &[&str] = match kind_asked {
-        ActionKind::Sync => &FIELDS,
+        ActionKind::Sync => &["action", "database", "full_refresh", "restart", "allow_removals", "trigger"],
         ActionKind::Sweep => &["action", "database", "allow_removals", "trigger"],
         ActionKind::Verify => &["action", "database", "trigger"],
+        ActionKind::Views => &["action", "database", "print", "force", "trigger"],
         ActionKind::Health | ActionKind::ListDatabases | ActionKind::InitTables | ActionKind::Status => {
             &["action", "trigger"]
         }
@@ -83,6 +85,11 @@ fn request(fields: Fields, databases: &[Database]) -> Result<Request, Failure> {
             database: database(&fields, &name, databases)?,
         }),
         ActionKind::Verify => Action::Verify(database(&fields, &name, databases)?),
+        ActionKind::Views => Action::Views(ViewsRequest {
+            print: flag("print")?,
+            force: flag("force")?,
+            database: database(&fields, &name, databases)?,
+        }),
         ActionKind::Health => Action::Health,
         ActionKind::ListDatabases => Action::ListDatabases,
         ActionKind::InitTables => Action::InitTables,
@@ -315,8 +322,8 @@ mod tests {
         InvalidRequest: the event is not JSON: trailing characters at line 1 column 21
         InvalidRequest: the event has the field "action" twice at line 1 column 34
         InvalidRequest: action must be text, not a number
-        InvalidRequest: unknown action "synch"; known are sync, sweep, verify, health, list-databases, init-tables, status
-        InvalidRequest: unknown field "databse"; known are action, database, full_refresh, restart, allow_removals, trigger
+        InvalidRequest: unknown action "synch"; known are sync, sweep, verify, views, health, list-databases, init-tables, status
+        InvalidRequest: unknown field "databse"; known are action, database, full_refresh, restart, allow_removals, print, force, trigger
         InvalidRequest: the action sync needs a database; configured are actions, budget_lines, programs, projects, risks
         InvalidRequest: database must be text, not null
         UnknownDatabase: unknown database "tasks"; configured are actions, budget_lines, programs, projects, risks

@@ -82,8 +82,12 @@ failure_classes! {
     NotionForbidden => Access, "Give the Notion connection the capability to read content.";
     /// A configured database or one of its data sources is not visible any more; nothing was marked as removed.
     SourceAccessLost => Access, "Share the database with the Notion connection again, or correct its id.";
+    /// The id configured for a database is not that of a database that can be read.
+    WrongDatabaseId => Access, "Set the variable named in the message to the id of the original database.";
     /// Notion blocked the token's requests.
     NotionBlocked => Notion, "Notion blocks this connection; write to Notion's support with the request id.";
+    /// Something in front of Notion (its edge, a proxy, a gateway) lets no request of this machine through.
+    RequestBlocked => Notion, "Check the proxy and the address that this machine sends from; the token is not at fault.";
     /// Notion stayed unavailable or kept limiting through all tries.
     NotionUnavailable => Notion, "Nothing was lost; the next run repeats the work. See status.notion.com if it lasts.";
     /// Notion refused a request as wrong.
@@ -92,6 +96,8 @@ failure_classes! {
     NotionUnreadable => Notion, "Report it with the request id; nothing was advanced.";
     /// A row came without id or times, so it can't be stored.
     PageUnreadable => Integrity, "Give the connection the capability to read content; the message names the page.";
+    /// A sweep could not tell what became of some rows; they were left as they are.
+    RowUnclear => Integrity, "Open the pages named in the message in Notion; the rows that are clear were marked.";
     /// Cursors of one stretch were rejected too often.
     CursorRejected => Integrity, "Run again; if it lasts, report it with the request id.";
     /// One minute holds more rows than Notion shows and it can't be split.
@@ -117,7 +123,7 @@ failure_classes! {
     /// A table's columns have other types or another collation than notion-sync writes.
     TableUnsuitable => Databricks, "Change the columns as the message says; or rename the table, run `notion-sync init-tables` and then a full refresh.";
     /// Databricks refused the credentials.
-    DatabricksUnauthorized => Access, "Put a valid token or client secret into the secret (or DATABRICKS_TOKEN).";
+    DatabricksUnauthorized => Access, "Put a valid credential into the variables that the message names, or into the secret's keys of these names.";
     /// Databricks says the principal may not do this.
     DatabricksForbidden => Access, "Grant what infra/databricks-grants.sql lists.";
     /// Databricks stayed unavailable through all tries.

@@ -25,5 +25,6 @@ pub mod placeholder;
 pub mod run;
 pub mod sync;
 pub mod telemetry;
+pub mod views;
 pub mod warehouse;
 pub mod watermark;

@@ -49,6 +49,7 @@ metrics! {
     PAGES_UNCHANGED = "PagesUnchanged", "Count", "Rows read and found as they were.";
     PAGES_REMOVED = "PagesRemoved", "Count", "Rows marked as removed.";
     PAGES_HYDRATED = "PagesHydrated", "Count", "Rows with truncated properties that were read in full.";
+    SCHEMA_CHANGES = "SchemaChanges", "Count", "Changes of a database's schema that a sweep or full refresh found, where there are typed views.";
     REQUESTS = "Requests", "Count", "HTTP requests to Notion, tries included.";
     STATEMENTS = "Statements", "Count", "Statements sent to the warehouse; 0 = it was not woken.";
     BYTES_SENT = "BytesSent", "Bytes", "Bytes of the statements' request bodies.";
@@ -128,6 +129,7 @@ fn values(report: &Report, ended_at: Timestamp) -> Map<String, Value> {
         (PAGES_UNCHANGED, totals.pages_unchanged),
         (PAGES_REMOVED, totals.pages_removed),
         (PAGES_HYDRATED, totals.pages_hydrated),
+        (SCHEMA_CHANGES, report.schema_changes),
         (REQUESTS, totals.requests),
         (STATEMENTS, totals.statements),
         (BYTES_SENT, totals.bytes),

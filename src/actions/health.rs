@@ -44,7 +44,7 @@ pub(crate) async fn check(config: &Config, clients: &Clients, run: &Run, report:
     probe.note("secrets_manager", secrets(config, clients).await);
     probe.note("dynamodb", dynamodb(config, clients).await);
     notion(config, clients, &mut probe).await;
-    databricks(clients, &mut probe).await;
+    databricks(config, clients, &mut probe).await;
     let Probe { first_failure, further, .. } = probe;
     match first_failure {
         None => Ok(()),
@@ -81,7 +81,7 @@ async fn notion(config: &Config, clients: &Clients, probe: &mut Probe<'_>) {
         return;
     }
     for database in &config.databases {
-        let found = clients.notion.database(database.id, probe.run).await.map_err(Failure::from);
+        let found = clients.notion.database(database.id, probe.run).await.map_err(|error| error.of_database(database));
         let found = found.and_then(|info| {
             if info.in_trash {
                 let message = format!("database {} lies in the trash", database.id);
@@ -97,7 +97,7 @@ async fn notion(config: &Config, clients: &Clients, probe: &mut Probe<'_>) {
     }
 }
 
-async fn databricks(clients: &Clients, probe: &mut Probe<'_>) {
+async fn databricks(config: &Config, clients: &Clients, probe: &mut Probe<'_>) {
     let question =
         Statement { purpose: "probe".to_owned(), text: "SELECT 1 AS one".to_owned(), parameters: Vec::new() };
     let answered = clients.databricks.execute(&question, probe.run).await;
@@ -107,7 +107,9 @@ async fn databricks(clients: &Clients, probe: &mut Probe<'_>) {
     if !is_there {
         return;
     }
-    for (name, definition) in Tables::of(clients.databricks.config()).definitions() {
+    let tables = Tables::of(clients.databricks.config());
+    let of_views = tables.views_definitions().into_iter().filter(|_| config.databricks.views_schema.is_some());
+    for (name, definition) in tables.definitions().into_iter().chain(of_views) {
         let found = table(clients, probe.run, name, definition).await;
         probe.note(&format!("table {name}"), found);
     }

@@ -21,14 +21,17 @@ pub(crate) async fn init_tables(clients: &Clients, run: &Run, report: &mut Repor
     let databricks = &clients.databricks;
     let tables = Tables::of(databricks.config());
     // Unity Catalog asks for CREATE SCHEMA on the catalog even when the schema exists; the tables tell whether it does.
-    let schema_refusal = match databricks.execute(&create_schema(databricks.config()), run).await {
-        Err(error) if error.class() == FailureClass::DatabricksForbidden => Some(Failure::from(error)),
-        created => {
-            created.map_err(Failure::from)?;
-            None
+    let config = databricks.config();
+    let mut schema_refusal = None;
+    for schema in [Some(&config.schema), config.views_schema.as_ref()].into_iter().flatten() {
+        match databricks.execute(&create_schema(&config.catalog, schema), run).await {
+            Err(error) if error.class() == FailureClass::DatabricksForbidden => {
+                schema_refusal.get_or_insert(Failure::from(error));
+            }
+            created => drop(created.map_err(Failure::from)?),
         }
-    };
-    for (name, definition) in tables.definitions() {
+    }
+    for (name, definition) in tables.definitions().into_iter().chain(tables.views_definitions()) {
         let existing = match create(clients, run, name, definition, report).await {
             Ok(existing) => existing,
             Err(failure) => {

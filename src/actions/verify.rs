@@ -13,7 +13,7 @@ use crate::clients::Clients;
 use crate::databricks::MAX_BODY_BYTES;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database, PageId};
-use crate::notion::{DataSourceRef, PageRow, Partition};
+use crate::notion::{DataSourceRef, Meaning, PageRow, Partition};
 use crate::run::Run;
 use crate::run::clock::Minute;
 use crate::run::items::{DifferenceItem, DifferenceKind, Item, Verification};
@@ -294,7 +294,7 @@ impl Verifier<'_> {
         self.pages_asked_for += 1;
         let text = match self.clients.notion.page(difference.page_id, self.run).await {
             Ok(text) => text,
-            Err(error) if error.is_not_found() => {
+            Err(error) if error.meaning() == Some(Meaning::NotFound) => {
                 return Ok(Asked::Difference("deleted, or not shared any more".to_owned()));
             }
             Err(error) => return Err(error.into()),

@@ -1,6 +1,7 @@
 //! The parts that every call to AWS shares: the SDK's configuration, time limits, and the brief text of an SDK error.
 
 pub mod lease;
+pub mod pending;
 pub mod run_log;
 pub mod secrets;
 pub mod state_table;

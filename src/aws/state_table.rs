@@ -89,6 +89,15 @@ impl StateTable {
         Ok(answer.items.unwrap_or_default())
     }
 
+    /// Writes one item over whatever is there.
+    ///
+    /// # Errors
+    /// `DynamoDbUnavailable`.
+    pub async fn put(&self, item: Item) -> Result<(), Failure> {
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
+        put.send().await.map(drop).map_err(|error| self.failure("PutItem", &error))
+    }
+
     /// A failed call, told briefly.
     pub fn failure<E: ProvideErrorMetadata>(&self, operation: &str, error: &SdkError<E>) -> Failure {
         let message = format!("DynamoDB {operation} on table {}: {}", self.name, brief(error));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::action::{Action, ActionKind, SweepRequest, SyncRequest};
+use crate::action::{Action, ActionKind, SweepRequest, SyncRequest, ViewsRequest};
 use crate::event::find_database;
 use crate::failure::Failure;
 use crate::ids::{Database, DatabaseName};
@@ -73,6 +73,8 @@ pub(super) enum Command {
     Sweep(SweepArguments),
     /// Compare the table with Notion, row for row, and name each difference; change nothing
     Verify(DatabaseArguments),
+    /// Make the typed views of databases, where their schema moved: all configured ones, or those named
+    Views(ViewsArguments),
     /// Show watermark, lag, lease and last runs of each database
     Status(StatusArguments),
     /// Print a script that completes commands and options in a shell
@@ -128,6 +130,21 @@ pub(super) struct DatabaseArguments {
     databases: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ViewsArguments {
+    /// Show the SQL of the views and write nothing
+    #[arg(long, conflicts_with = "force")]
+    print: bool,
+
+    /// Make views again that a person has changed; the change is lost
+    #[arg(long)]
+    force: bool,
+
+    /// A configured database; may be given several times [default: all]
+    #[arg(short, long = "database", value_name = "DATABASE")]
+    databases: Vec<String>,
+}
+
 impl Command {
     /// The action's kind, known before the configuration is; `None` for a command that asks the service for nothing.
     pub(super) fn kind(&self) -> Option<ActionKind> {
@@ -138,6 +155,7 @@ impl Command {
             Self::Sync(_) => ActionKind::Sync,
             Self::Sweep(_) => ActionKind::Sweep,
             Self::Verify(_) => ActionKind::Verify,
+            Self::Views(_) => ActionKind::Views,
             Self::Status(_) => ActionKind::Status,
             Self::Completions { .. } => return None,
         })
@@ -171,6 +189,10 @@ impl Command {
             }
             Self::Sweep(SweepArguments { allow_removals, chosen: DatabaseArguments { databases } }) => {
                 let request = |database| Action::Sweep(SweepRequest { database, allow_removals: *allow_removals });
+                Ok(chosen(databases, configured)?.into_iter().map(request).collect())
+            }
+            Self::Views(ViewsArguments { print, force, databases }) => {
+                let request = |database| Action::Views(ViewsRequest { database, print: *print, force: *force });
                 Ok(chosen(databases, configured)?.into_iter().map(request).collect())
             }
         }
@@ -225,6 +247,7 @@ mod tests {
           sync            Bring databases up to date: all configured ones, one after another, or those named
           sweep           Find rows that were trashed, moved, deleted or restored; mark and repair them
           verify          Compare the table with Notion, row for row, and name each difference; change nothing
+          views           Make the typed views of databases, where their schema moved: all configured ones, or those named
           status          Show watermark, lag, lease and last runs of each database
           completions     Print a script that completes commands and options in a shell
 

@@ -87,8 +87,17 @@ impl Config {
             (Some(notion), Some(databricks), Some(sync), Some(watermark_table), Some(run_budget))
                 if reader.is_clean() =>
             {
-                let retry = RetryPolicy::default();
-                Ok(Self { notion, databricks, databases, sync, secrets, aws, watermark_table, run_budget, retry })
+                Ok(Self {
+                    notion,
+                    databricks,
+                    databases,
+                    sync,
+                    secrets,
+                    aws,
+                    watermark_table,
+                    run_budget,
+                    retry: RetryPolicy::default(),
+                })
             }
             _ => Err(reader.into_failure()),
         }
@@ -147,7 +156,7 @@ fn read_databricks(reader: &mut Reader<'_>) -> Option<DatabricksConfig> {
     let warehouse_id = read_warehouse(reader);
     let catalog = reader.value("DATABRICKS_CATALOG", values::object_name);
     let schema = reader.value("BRONZE_SCHEMA", values::object_name);
-    let views_schema = reader.optional_value("VIEWS_SCHEMA", values::object_name);
+    let views_schema = read_views_schema(reader, schema.as_deref());
     Some(DatabricksConfig {
         host: host?,
         warehouse_id: warehouse_id?,
@@ -156,6 +165,17 @@ fn read_databricks(reader: &mut Reader<'_>) -> Option<DatabricksConfig> {
         views_schema: views_schema?,
         timeout: DATABRICKS_TIMEOUT,
     })
+}
+
+/// The schema of the typed views. It is another than the bronze schema, so that rights on it say nothing of the raw rows.
+fn read_views_schema(reader: &mut Reader<'_>, bronze: Option<&str>) -> Option<Option<String>> {
+    let schema = reader.optional_value("VIEWS_SCHEMA", values::object_name)?;
+    if schema.as_deref().zip(bronze).is_some_and(|(views, bronze)| views.eq_ignore_ascii_case(bronze)) {
+        reader.problem(
+            "BLOCKED: VIEWS_SCHEMA and BRONZE_SCHEMA name the same schema; the views need one of their own".to_owned(),
+        );
+    }
+    Some(schema)
 }
 
 /// The warehouse's id, from the path or directly; both may be set when they agree.

@@ -77,7 +77,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::described(
         "VIEWS_SCHEMA",
         "no views",
-        "The schema of the typed views, one per data source, in the same catalog.",
+        "The schema of the typed views, one per data source, in the same catalog (docs/VIEWS.md).",
     ),
     Variable::described(
         "SECRETS_ID",

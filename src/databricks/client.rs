@@ -12,35 +12,35 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
-use super::auth::{Token, TokenEndpoint, Tokens};
-use super::statement::{Chunk, QueryTag, State, StatementAnswer, SubmitBody};
-use super::{DatabricksConfig, DatabricksError, Rows, Statement};
+use super::auth::{Token, Tokens};
+use super::result::{Chunk, Reading};
+use super::statement::{QueryTag, State, StatementAnswer, SubmitBody};
+use super::{DatabricksConfig, DatabricksError, DatabricksRefusal, Exchange, Rows, Statement};
 use crate::aws::secrets::Secrets;
 use crate::failure::Failure;
-use crate::http;
-use crate::http::rate_limit::RateLimiter;
-use crate::http::retry::{self, RetryPolicy, Stopped};
+use crate::http::exchange::{Answer, Connection, with_credential};
+use crate::http::retry::RetryPolicy;
 use crate::run::Run;
 use crate::run::deadline::Deadline;
 
 const STATEMENTS_PATH: &str = "/api/2.0/sql/statements";
 
-/// Longest time a submit waits on the server, and the shortest it accepts (facts/databricks §1.1). It would wait five times as
+/// The longest time a submit waits on the server, and the shortest it accepts (facts/databricks §1.1). It would wait five times as
 /// long; but a statement can only be cancelled once its id is known, and an interrupted run wants to do that soon.
-const LONGEST_SERVER_WAIT_SECONDS: u64 = 10;
-const SHORTEST_SERVER_WAIT_SECONDS: u64 = 5;
+const MAX_SERVER_WAIT_SECONDS: u64 = 10;
+const MIN_SERVER_WAIT_SECONDS: u64 = 5;
 
 /// Kept from that wait before a deadline: without the answer the statement's id is unknown, and nobody can cancel it.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// Longest time a statement is waited for where no deadline ends the run before; a stopped warehouse needs minutes.
-const LONGEST_STATEMENT: Duration = Duration::from_secs(3600);
+const MAX_STATEMENT_WAIT: Duration = Duration::from_secs(3600);
 
 /// Time between two polls: from the first to the longest; nearer to the deadline half of what is left.
 const FIRST_POLL_DELAY: Duration = Duration::from_millis(200);
 /// With as much jitter at most: 5 s.
-const LONGEST_POLL_DELAY: Duration = Duration::from_millis(2_500);
-const SHORTEST_POLL_DELAY: Duration = Duration::from_millis(20);
+const MAX_POLL_DELAY: Duration = Duration::from_millis(2_500);
+const MIN_POLL_DELAY: Duration = Duration::from_millis(20);
 
 /// How long a cancelled statement is watched, so that a MERGE that won the race counts as done.
 const CANCEL_WATCH: Duration = Duration::from_secs(5);
@@ -49,10 +49,8 @@ const CANCEL_WATCH: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Client {
     config: Arc<DatabricksConfig>,
-    http: reqwest::Client,
+    connection: Arc<Connection>,
     tokens: Arc<Tokens>,
-    limiter: Arc<RateLimiter>,
-    retry: RetryPolicy,
 }
 
 impl Client {
@@ -61,13 +59,10 @@ impl Client {
     /// # Errors
     /// `Internal` when the HTTP client can't be set up.
     pub fn new(config: DatabricksConfig, secrets: Secrets, retry: RetryPolicy) -> Result<Self, Failure> {
-        Ok(Self {
-            http: http::client(&config.host, config.timeout)?,
-            config: Arc::new(config),
-            tokens: Arc::new(Tokens::new(secrets)),
-            limiter: Arc::new(RateLimiter::new(Duration::ZERO)),
-            retry,
-        })
+        let connection = Connection::new(config.host.clone(), config.timeout, Duration::ZERO, retry)?;
+        let connection = Arc::new(connection);
+        let tokens = Arc::new(Tokens::new(secrets, Arc::clone(&connection)));
+        Ok(Self { config: Arc::new(config), connection, tokens })
     }
 
     /// Runs a statement to its end. A conflict, a passing state of the service or a forgotten statement is answered with a
@@ -76,7 +71,7 @@ impl Client {
     /// # Errors
     /// [`DatabricksError`]; `DeadlineNear` when the run's time for work ended first.
     pub async fn execute(&self, statement: &Statement, run: &Run) -> Result<Rows, DatabricksError> {
-        let mut delays = self.retry.delays();
+        let mut delays = self.connection.retry.delays();
         let mut tries = 0;
         loop {
             tries += 1;
@@ -109,28 +104,28 @@ impl Client {
             match answer.status.state {
                 State::Succeeded | State::Closed => return self.rows(answer, run).await,
                 State::Failed => {
-                    return Err(DatabricksError::from_failed(&statement.purpose, &answer.statement_id, answer.status));
+                    let StatementAnswer { statement_id, status, .. } = answer;
+                    let refusal = DatabricksRefusal::from_failed(&statement.purpose, &statement_id, status);
+                    return Err(DatabricksError::Refused(refusal));
                 }
                 State::Canceled => {
-                    return Err(DatabricksError::from_cancelled(
-                        &statement.purpose,
-                        &answer.statement_id,
-                        &answer.status,
-                    ));
+                    let StatementAnswer { statement_id, status, .. } = answer;
+                    let refusal = DatabricksRefusal::from_cancelled(&statement.purpose, &statement_id, &status);
+                    return Err(DatabricksError::Refused(refusal));
                 }
                 State::Pending | State::Running | State::Other => {}
             }
-            if submitted.elapsed() > LONGEST_STATEMENT {
+            if submitted.elapsed() > MAX_STATEMENT_WAIT {
                 self.cancel_and_watch(&answer.statement_id, run).await;
-                return Err(DatabricksError::TimedOut {
+                return Err(DatabricksError::Refused(DatabricksRefusal::TimedOut {
                     purpose: statement.purpose.clone(),
                     statement_id: answer.statement_id,
                     waited_seconds: submitted.elapsed().as_secs(),
-                });
+                }));
             }
             let left = run.deadline.left_for_work().unwrap_or(Duration::MAX);
-            let delay = delays.next().unwrap_or(LONGEST_POLL_DELAY).min(left / 2);
-            let polled = if left < SHORTEST_POLL_DELAY {
+            let delay = delays.next().unwrap_or(MAX_POLL_DELAY).min(left / 2);
+            let polled = if left < MIN_POLL_DELAY {
                 Err(DatabricksError::DeadlineNear { retry_after: None })
             } else if run.deadline.bound(sleep(delay)).await.is_some() {
                 self.poll(&answer.statement_id, run).await
@@ -154,9 +149,9 @@ impl Client {
     /// First exchange: submit. Answers with a `statement_id`, or no statement of ours is known to run.
     async fn submit(&self, statement: &Statement, run: &Run) -> Result<StatementAnswer, DatabricksError> {
         let wait_timeout = match run.deadline.left_for_work().map(|left| left.saturating_sub(ANSWER_TIME)) {
-            None => format!("{LONGEST_SERVER_WAIT_SECONDS}s"),
-            Some(left) if left.as_secs() >= SHORTEST_SERVER_WAIT_SECONDS => {
-                format!("{}s", left.as_secs().min(LONGEST_SERVER_WAIT_SECONDS))
+            None => format!("{MAX_SERVER_WAIT_SECONDS}s"),
+            Some(left) if left.as_secs() >= MIN_SERVER_WAIT_SECONDS => {
+                format!("{}s", left.as_secs().min(MAX_SERVER_WAIT_SECONDS))
             }
             Some(_) => "0s".to_owned(),
         };
@@ -172,17 +167,17 @@ impl Client {
             query_tags: [QueryTag { key: "app", value: "notion-sync" }],
         })
         .map_err(|error| DatabricksError::Unreadable {
-            exchange: statement.purpose.clone(),
+            exchange: Exchange::Submit(statement.purpose.clone()),
             reason: error.to_string(),
             request_id: None,
         })?;
-        let exchange = format!("submit of the {}", statement.purpose);
+        let exchange = Exchange::Submit(statement.purpose.clone());
         self.exchange(&exchange, Method::POST, STATEMENTS_PATH, Some(Bytes::from(body)), run).await
     }
 
     /// Second exchange: poll.
     async fn poll(&self, statement_id: &str, run: &Run) -> Result<StatementAnswer, DatabricksError> {
-        let exchange = format!("poll of statement {statement_id}");
+        let exchange = Exchange::Poll(statement_id.to_owned());
         self.exchange(&exchange, Method::GET, &format!("{STATEMENTS_PATH}/{statement_id}"), None, run).await
     }
 
@@ -192,7 +187,7 @@ impl Client {
         let left = run.deadline.left().map_or(CANCEL_WATCH, |left| (left / 2).min(CANCEL_WATCH));
         let run = run.with_deadline(Deadline::none());
         let watch = async {
-            let exchange = format!("cancel of statement {statement_id}");
+            let exchange = Exchange::Cancel(statement_id.to_owned());
             let path = format!("{STATEMENTS_PATH}/{statement_id}/cancel");
             let cancelled: Result<serde_json::Value, _> =
                 self.exchange(&exchange, Method::POST, &path, None, &run).await;
@@ -225,24 +220,20 @@ impl Client {
             return Ok(Rows { statement_id, is_lost, ..Rows::default() });
         };
         let unreadable = |reason: String| DatabricksError::Unreadable {
-            exchange: format!("result of statement {statement_id}"),
+            exchange: Exchange::Chunk(statement_id.clone()),
             reason,
             request_id: None,
         };
-        if manifest.truncated {
-            return Err(unreadable("it was cut (truncated: true)".to_owned()));
-        }
-        let columns = manifest.schema.map(|schema| schema.columns).unwrap_or_default();
-        let mut cells = answer.result.unwrap_or_default().data_array;
-        for chunk_index in 1..manifest.total_chunk_count {
-            let exchange = format!("result of statement {statement_id}");
-            let path = format!("{STATEMENTS_PATH}/{statement_id}/result/chunks/{chunk_index}");
+        let exchange = Exchange::Chunk(statement_id.clone());
+        let mut reading = Reading::begin(&manifest, answer.result.unwrap_or_default()).map_err(&unreadable)?;
+        while let Some(index) = reading.next().filter(|_| !is_lost) {
+            let path = format!("{STATEMENTS_PATH}/{statement_id}/result/chunks/{index}");
             let chunk: Chunk = self.exchange(&exchange, Method::GET, &path, None, run).await?;
-            cells.extend(chunk.data_array);
+            reading.take(chunk).map_err(&unreadable)?;
         }
-        if let Some(total) = manifest.total_row_count.filter(|total| !is_lost && *total != cells.len() as u64) {
-            return Err(unreadable(format!("it has {} rows of {total}", cells.len())));
-        }
+        // The result of a statement that is CLOSED is gone, whatever its manifest says.
+        let cells = if is_lost { Vec::new() } else { reading.finish().map_err(&unreadable)? };
+        let columns = manifest.schema.and_then(|schema| schema.columns).unwrap_or_default();
         let types = columns.iter().map(|column| column.type_text.clone().unwrap_or_default()).collect();
         let columns = columns.into_iter().map(|column| column.name).collect();
         Ok(Rows { statement_id, columns, types, cells, is_lost })
@@ -251,83 +242,48 @@ impl Client {
     /// One exchange with its retries; after a refusal once more with another token.
     pub(super) async fn exchange<T: for<'de> Deserialize<'de>>(
         &self,
-        exchange: &str,
+        exchange: &Exchange,
         method: Method,
         path: &str,
         body: Option<Bytes>,
         run: &Run,
     ) -> Result<T, DatabricksError> {
-        let endpoint =
-            TokenEndpoint { http: &self.http, config: &self.config, retry: &self.retry, limiter: &self.limiter };
-        let token = self.tokens.current(&endpoint, run).await?;
-        let refused = match self.tries(exchange, &method, path, body.clone(), run, &token).await {
-            Err(error) if error.is_refusal() => error,
-            settled => return settled,
-        };
-        match self.tokens.after_refusal(&token, &endpoint, run).await? {
-            Some(newer) => self.tries(exchange, &method, path, body, run, &newer).await,
-            None => Err(refused),
-        }
-    }
-
-    async fn tries<T: for<'de> Deserialize<'de>>(
-        &self,
-        exchange: &str,
-        method: &Method,
-        path: &str,
-        body: Option<Bytes>,
-        run: &Run,
-        token: &Token,
-    ) -> Result<T, DatabricksError> {
-        let tried = retry::exchange(&self.retry, &self.limiter, run, || async {
-            if let Some(body) = &body {
-                run.meter.statement(body.len());
+        let tries = |token: &Token| {
+            let (token, method, body) = (token.clone(), method.clone(), body.clone());
+            async move {
+                let attempt = || async {
+                    if let (Exchange::Submit(_), Some(body)) = (exchange, &body) {
+                        run.meter.statement(body.len());
+                    }
+                    let answer = self.once(exchange, &method, path, body.clone(), &token).await?;
+                    // A cancel is answered with nothing at all.
+                    let body: &[u8] = if answer.body.is_empty() { b"null" } else { &answer.body };
+                    serde_json::from_slice(body).map_err(|error| DatabricksError::Unreadable {
+                        exchange: exchange.clone(),
+                        reason: error.to_string(),
+                        request_id: answer.request_id.clone(),
+                    })
+                };
+                self.connection.tries(&self.connection.retry, run, attempt).await
             }
-            let answer = self.once(exchange, method, path, body.clone(), token).await?;
-            // A cancel is answered with nothing at all.
-            let body: &[u8] = if answer.0.is_empty() { b"null" } else { &answer.0 };
-            serde_json::from_slice(body).map_err(|error| DatabricksError::Unreadable {
-                exchange: exchange.to_owned(),
-                reason: error.to_string(),
-                request_id: answer.1.clone(),
-            })
-        })
-        .await;
-        tried.map_err(|stopped| match stopped {
-            Stopped::DeadlineNear { retry_after } => DatabricksError::DeadlineNear { retry_after },
-            Stopped::Failed { error, tries: 1 } => error,
-            Stopped::Failed { error, tries } => DatabricksError::GivenUp { tries, source: Box::new(error) },
-        })
+        };
+        with_credential(&*self.tokens, run, tries).await
     }
 
     async fn once(
         &self,
-        exchange: &str,
+        exchange: &Exchange,
         method: &Method,
         path: &str,
         body: Option<Bytes>,
         token: &Token,
-    ) -> Result<(Vec<u8>, Option<String>), DatabricksError> {
-        let transport = |source: reqwest::Error| DatabricksError::Transport {
-            exchange: exchange.to_owned(),
-            source: source.without_url(),
-        };
-        let url = format!("{}{path}", self.config.host.as_str().trim_end_matches('/'));
-        let mut request = self.http.request(method.clone(), url).bearer_auth(token.bearer.expose_secret());
+    ) -> Result<Answer, DatabricksError> {
+        let mut request = self.connection.request(method.clone(), path).bearer_auth(token.bearer.expose_secret());
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
-        let response = request.send().await.map_err(transport)?;
-        let status = response.status();
-        let headers = response.headers().clone();
-        let body = http::read_body(response).await.map_err(|error| DatabricksError::from_body(exchange, error))?;
-        debug!(exchange, status = status.as_u16(), body_bytes = body.len(), "Databricks answered");
-        if !status.is_success() {
-            let body = token.known_credentials().fold(body, |body, known| http::without_credential(&body, known));
-            return Err(DatabricksError::from_answer(exchange, status.as_u16(), &headers, &body));
-        }
-        let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-        Ok((body, request_id))
+        let sent = self.connection.send(exchange, request, &token.known_credentials()).await;
+        sent.map_err(|error| error.of_credential(token.names()))
     }
 
     /// The catalog and schema that statements name.
@@ -342,7 +298,7 @@ fn poll_delays() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(FIRST_POLL_DELAY)
         .with_factor(2.0)
-        .with_max_delay(LONGEST_POLL_DELAY)
+        .with_max_delay(MAX_POLL_DELAY)
         .without_max_times()
         .with_jitter()
         .build()

@@ -1,9 +1,10 @@
-//! What Databricks' answers mean (facts/databricks §1.3, §1.5). A statement that FAILED is an HTTP 200.
+//! The refusals of Databricks, and what they ask for (facts/databricks §1.3, §1.5). A statement that FAILED is an HTTP 200.
 //!
 //! | answer | consequence |
 //! |---|---|
 //! | submit or poll: 408, 429, 500, 502, 503, 504 with `Retry-After` | everyone waits as long as asked; no try is used up |
-//! | the same without, broken connection, unreadable 200 | the same exchange again after the backoff |
+//! | 429, 503 without | the same exchange again for up to 5 minutes |
+//! | the others without, broken connection, unreadable 200 | the same exchange again after the backoff |
 //! | 401, 403 | credentials are read again and the exchange tried once more (by the client), then final |
 //! | `FAILED` by a conflict (SQLSTATE 2D521) or a passing state of the service | a new statement |
 //! | `FAILED` otherwise | final; the class comes from SQLSTATE and message |
@@ -16,29 +17,46 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Exchange;
 use super::grants::missing_grant;
+use super::judge::{STALE_CACHE_MARK, class_of_failed, is_conflict, one_line, sql_state_in};
 use super::statement::Status;
-use crate::failure::{Failure, FailureClass};
-use crate::http::retry::{Judged, Verdict};
-use crate::http::{self, BodyError, excerpt, retry_after, shown_request_id};
+use crate::failure::FailureClass;
+use crate::http::exchange::{ExchangeError, Refusal, Service};
+use crate::http::retry::Verdict;
+use crate::http::{self, excerpt, retry_after, shown_request_id};
 
-/// Marks our own `raise_error` when the rows parsed are not those sent.
-pub(crate) const ROW_COUNT_MARK: &str = "notion-sync: rows parsed differ from rows sent";
-/// Marks our own `raise_error` when the keys of a proof parsed are not those sent.
-pub(crate) const KEY_COUNT_MARK: &str = "notion-sync: keys parsed differ from keys sent";
-/// Marks our own `raise_error` when another run has written the watermark since the cache last saw it.
-pub(crate) const STALE_CACHE_MARK: &str = "notion-sync: the cache is behind the truth";
-/// Marks our own `raise_error` when the table lacks a row of the run.
-pub(crate) const PROOF_MARK: &str = "notion-sync: proof failed";
+/// Databricks, as a service that exchanges are made with.
+#[derive(Debug)]
+pub enum Databricks {}
 
-/// Why a statement gave no result.
+impl Service for Databricks {
+    type Exchange = Exchange;
+    type Refusal = DatabricksRefusal;
+    const NAME: &'static str = "Databricks";
+    const ADDRESS_VARIABLE: &'static str = "DATABRICKS_HOST";
+    const REQUEST_ID_HEADER: &'static str = "x-request-id";
+    const CREDENTIALS: &'static str = "the Databricks credentials";
+    const TOO_LARGE_REMEDY: &'static str = "";
+    const UNAVAILABLE: FailureClass = FailureClass::DatabricksUnavailable;
+    const UNREADABLE: FailureClass = FailureClass::DatabricksUnreadable;
+
+    fn refusal(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> DatabricksRefusal {
+        DatabricksRefusal::read(exchange, status, headers, body)
+    }
+}
+
+/// A statement, or another exchange with Databricks, without a result.
+pub type DatabricksError = ExchangeError<Databricks>;
+
+/// An answer of Databricks that is not the one asked for, or the end of a statement that did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub enum DatabricksError {
+pub enum DatabricksRefusal {
     /// Databricks answered an HTTP error.
-    #[error("{exchange} answered {status} {code}: {message}{}", shown_request_id(.request_id))]
+    #[error("{exchange} answered {status} {code}: {message}{}{}", shown_credential(.credential), shown_request_id(.request_id))]
     Api {
-        /// What was asked.
-        exchange: String,
+        /// The exchange.
+        exchange: Exchange,
         /// HTTP status.
         status: u16,
         /// `error_code` as text; `-` when there was none.
@@ -47,31 +65,15 @@ pub enum DatabricksError {
         message: String,
         /// The wait that the server asked for.
         retry_after: Option<Duration>,
-        /// `x-request-id`.
-        request_id: Option<String>,
-    },
-    /// No answer: the connection failed, timed out or broke.
-    #[error("{exchange} got no answer")]
-    Transport {
-        /// What was asked.
-        exchange: String,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// A 2xx whose body can't be read.
-    #[error("{exchange} answered what can't be read{}: {reason}", shown_request_id(.request_id))]
-    Unreadable {
-        /// What was asked.
-        exchange: String,
-        /// What is wrong with it.
-        reason: String,
+        /// The variables of the credential that was refused.
+        credential: Option<&'static str>,
         /// `x-request-id`.
         request_id: Option<String>,
     },
     /// A statement ended FAILED.
     #[error("{purpose}: statement {statement_id} failed with {code}{}: {message}", shown_sql_state(.sql_state))]
     Failed {
-        /// What the statement was for.
+        /// The statement's purpose.
         purpose: String,
         /// The statement's id.
         statement_id: String,
@@ -85,9 +87,9 @@ pub enum DatabricksError {
     /// A statement ended CANCELED, or was cancelled at our deadline.
     #[error("{purpose}: statement {statement_id} was cancelled{reason}")]
     Cancelled {
-        /// What Databricks says of it, after a colon; empty when it says nothing.
+        /// The reason that Databricks gives, after a colon; empty when it gives none.
         reason: String,
-        /// What the statement was for.
+        /// The statement's purpose.
         purpose: String,
         /// The statement's id.
         statement_id: String,
@@ -95,30 +97,17 @@ pub enum DatabricksError {
     /// A statement did not end within the longest time we wait without a deadline.
     #[error("{purpose}: statement {statement_id} did not end within {waited_seconds} s and was cancelled")]
     TimedOut {
-        /// What the statement was for.
+        /// The statement's purpose.
         purpose: String,
         /// The statement's id.
         statement_id: String,
-        /// How long it was waited for.
+        /// The time that we waited for it.
         waited_seconds: u64,
     },
-    /// All tries of an exchange or a statement failed.
-    #[error("{source} (given up after {tries} tries)")]
-    GivenUp {
-        /// How often it was tried.
-        tries: u32,
-        /// The last error.
-        source: Box<DatabricksError>,
-    },
-    /// The credentials could not be read.
-    #[error("reading the Databricks credentials")]
-    Credentials(#[source] Failure),
-    /// The run's time for work is over; a statement under way was cancelled.
-    #[error("the run's deadline is near")]
-    DeadlineNear {
-        /// The wait that a server asked for, if that was the reason.
-        retry_after: Option<Duration>,
-    },
+}
+
+fn shown_credential(credential: &Option<&'static str>) -> String {
+    credential.map(|names| format!(" (the credential is {names})")).unwrap_or_default()
 }
 
 fn shown_sql_state(sql_state: &Option<String>) -> String {
@@ -145,9 +134,9 @@ fn shown(value: &Value) -> Option<String> {
     }
 }
 
-impl DatabricksError {
+impl DatabricksRefusal {
     /// Reads an answer whose status is not 2xx.
-    pub(super) fn from_answer(exchange: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+    fn read(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let (code, message) = match serde_json::from_slice::<ErrorBody>(body) {
             Ok(error) => {
@@ -155,28 +144,20 @@ impl DatabricksError {
                 let message = error.message.as_deref().map(one_line).or_else(|| shown(&error.error));
                 (code, message.unwrap_or_else(|| excerpt(body)))
             }
-            Err(_) => (None, excerpt(body)),
+            Err(_) => (None, format!("this is not Databricks' answer: {}", http::appearance(status, headers, body))),
         };
         Self::Api {
-            exchange: exchange.to_owned(),
+            exchange: exchange.clone(),
             status,
             code: code.unwrap_or_else(|| "-".to_owned()),
             message,
             retry_after: retry_after(headers),
+            credential: None,
             request_id,
         }
     }
 
-    pub(super) fn from_body(exchange: &str, error: BodyError) -> Self {
-        match error {
-            BodyError::Transport(source) => Self::Transport { exchange: exchange.to_owned(), source },
-            BodyError::TooLarge => {
-                Self::Unreadable { exchange: exchange.to_owned(), reason: error.to_string(), request_id: None }
-            }
-        }
-    }
-
-    /// A statement that ended FAILED.
+    /// Reads the end of a statement that FAILED.
     pub(super) fn from_failed(purpose: &str, statement_id: &str, status: Status) -> Self {
         let error = status.error;
         let message = error.as_ref().and_then(|error| error.message.as_deref());
@@ -191,7 +172,7 @@ impl DatabricksError {
         }
     }
 
-    /// A statement that ended CANCELED, not by us.
+    /// Reads the end of a statement that was CANCELED, not by us.
     pub(super) fn from_cancelled(purpose: &str, statement_id: &str, status: &Status) -> Self {
         let message = status.error.as_ref().and_then(|error| error.message.as_deref());
         Self::Cancelled {
@@ -201,29 +182,19 @@ impl DatabricksError {
         }
     }
 
-    fn root(&self) -> &Self {
-        match self {
-            Self::GivenUp { source, .. } => source.root(),
-            other => other,
+    /// Returns the refusal with the credential that was refused, by the variables of its own kind.
+    pub(super) fn of_credential(mut self, names: &'static str) -> Self {
+        if let Self::Api { status: 401 | 403, credential, .. } = &mut self {
+            *credential = Some(names);
         }
+        self
     }
 
-    /// A token was refused, or a right is missing: the secret may have been rotated, or the token has expired. A bad token
-    /// is a 403, not always a 401 (facts/databricks §1.3).
-    pub(super) fn is_refusal(&self) -> bool {
-        matches!(self.root(), Self::Api { status: 401 | 403, .. })
-    }
-
-    /// The statement's outcome is unknown: Databricks does not know it any more.
-    pub(super) fn is_forgotten_statement(&self) -> bool {
-        matches!(self.root(), Self::Api { status: 404, exchange, .. } if exchange.starts_with("poll"))
-    }
-
-    /// The body was too large: the caller may send less.
-    #[must_use]
-    pub fn is_too_large(&self) -> bool {
-        match self.root() {
+    /// Returns true when the body was too large.
+    fn is_too_large(&self) -> bool {
+        match self {
             Self::Api { status: 413, .. } => true,
+            Self::Failed { message, .. } => message.contains("Inline byte limit exceeded"),
             Self::Api { status: 400, message, .. } => {
                 // The text is not documented. A limit that speaks of nothing that is sent (a warehouse's, a quota's) is another.
                 let message = message.to_lowercase();
@@ -236,29 +207,37 @@ impl DatabricksError {
         }
     }
 
-    /// The fence refused: another run has written the watermark since the cache last saw it.
-    #[must_use]
-    pub fn is_stale_cache(&self) -> bool {
-        matches!(self.root(), Self::Failed { message, .. } if message.contains(STALE_CACHE_MARK))
+    /// Returns true when Databricks does not know a statement any more, so that its outcome is unknown.
+    fn is_of_forgotten_statement(&self) -> bool {
+        matches!(self, Self::Api { status: 404, exchange: Exchange::Poll(_), .. })
     }
 
-    /// A FAILED statement that a new statement may cure: a conflict with another writer, or a passing state.
-    pub(super) fn is_worth_a_new_statement(&self) -> bool {
-        let Self::Failed { code, sql_state, message, .. } = self.root() else { return self.is_forgotten_statement() };
+    fn is_worth_a_new_statement(&self) -> bool {
+        let Self::Failed { code, sql_state, message, .. } = self else { return self.is_of_forgotten_statement() };
         is_conflict(sql_state.as_deref(), message)
             || class_of_failed(code, sql_state.as_deref(), message) == FailureClass::DatabricksUnavailable
     }
+}
 
-    /// The statement uses syntax or a feature that this engine or channel does not know.
-    #[must_use]
-    pub fn is_unknown_syntax(&self) -> bool {
-        matches!(self.root(), Self::Failed { sql_state: Some(state), .. } if state == "42601" || state.starts_with("0A"))
+impl Refusal for DatabricksRefusal {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Api { status: 408 | 429 | 500 | 502 | 503 | 504, retry_after: Some(wait), .. } => {
+                Verdict::Wait(*wait)
+            }
+            Self::Api { status: 429 | 503, .. } => Verdict::Busy,
+            Self::Api { status: 408 | 500 | 502 | 504, .. } => Verdict::Retry,
+            _ => Verdict::Final,
+        }
     }
 
-    /// The failure class this error ends a run with.
-    #[must_use]
-    pub fn class(&self) -> FailureClass {
-        match self.root() {
+    /// A bad token is a 403, not always a 401 (facts/databricks §1.3).
+    fn is_of_credential(&self) -> bool {
+        matches!(self, Self::Api { status: 401 | 403, .. })
+    }
+
+    fn class(&self) -> FailureClass {
+        match self {
             Self::Api { status, message, .. } => match status {
                 401 => FailureClass::DatabricksUnauthorized,
                 403 if message.to_lowercase().contains("token") => FailureClass::DatabricksUnauthorized,
@@ -266,130 +245,61 @@ impl DatabricksError {
                 408 | 429 | 500..=599 => FailureClass::DatabricksUnavailable,
                 _ => FailureClass::DatabricksRejected,
             },
-            Self::Transport { .. } => FailureClass::DatabricksUnavailable,
-            Self::Unreadable { .. } => FailureClass::DatabricksUnreadable,
             Self::Failed { code, sql_state, message, .. } => class_of_failed(code, sql_state.as_deref(), message),
             Self::Cancelled { .. } => FailureClass::StatementFailed,
             Self::TimedOut { .. } => FailureClass::StatementTimeout,
-            Self::Credentials(failure) => failure.class(),
-            Self::DeadlineNear { .. } => FailureClass::DeadlineExceeded,
-            Self::GivenUp { .. } => FailureClass::Internal,
         }
     }
-}
 
-/// `error_code`s that describe the service's state, not the statement (facts/databricks §1.5).
-const PASSING_CODES: [&str; 9] = [
-    "TEMPORARILY_UNAVAILABLE",
-    "WORKSPACE_TEMPORARILY_UNAVAILABLE",
-    "SERVICE_UNDER_MAINTENANCE",
-    "RESOURCE_EXHAUSTED",
-    "ABORTED",
-    "DEADLINE_EXCEEDED",
-    "INTERNAL_ERROR",
-    "IO_ERROR",
-    "UNKNOWN",
-];
-
-/// SQLSTATE classes of errors that lie in the statement or its data: no new statement cures them, whatever the code says.
-fn is_of_the_statement(sql_state: &str) -> bool {
-    ["0A", "21", "22", "23", "42", "P0"].iter().any(|class| sql_state.starts_with(class))
-}
-
-fn is_conflict(sql_state: Option<&str>, message: &str) -> bool {
-    sql_state == Some("2D521")
-        || ["[DELTA_CONCURRENT_", "[DELTA_METADATA_CHANGED", "[DELTA_PROTOCOL_CHANGED"]
-            .iter()
-            .any(|class| message.contains(class))
-}
-
-fn class_of_failed(code: &str, sql_state: Option<&str>, message: &str) -> FailureClass {
-    if message.contains(PROOF_MARK) {
-        return FailureClass::ProofFailed;
-    }
-    if [ROW_COUNT_MARK, KEY_COUNT_MARK, "[MALFORMED_RECORD_IN_PARSING"].iter().any(|mark| message.contains(mark)) {
-        return FailureClass::RowCountMismatch;
-    }
-    if is_conflict(sql_state, message) {
-        return FailureClass::StatementConflict;
-    }
-    let missing = [
-        "[TABLE_OR_VIEW_NOT_FOUND",
-        "[SCHEMA_NOT_FOUND",
-        "[UNRESOLVED_COLUMN",
-        "[DELTA_MERGE_UNRESOLVED_EXPRESSION",
-        "[NO_SUCH_CATALOG_EXCEPTION",
-    ];
-    match sql_state {
-        Some("42P01" | "42703" | "42704") => FailureClass::TableMissing,
-        Some("42501") => FailureClass::DatabricksForbidden,
-        Some("42P22") => FailureClass::TableUnsuitable,
-        _ if missing.iter().any(|class| message.contains(class)) => FailureClass::TableMissing,
-        _ if code == "PERMISSION_DENIED" => FailureClass::DatabricksForbidden,
-        _ if ["[INSUFFICIENT_PERMISSIONS", "PERMISSION_DENIED"].iter().any(|sign| message.contains(sign)) => {
-            FailureClass::DatabricksForbidden
-        }
-        _ if code == "UNAUTHENTICATED" => FailureClass::DatabricksUnauthorized,
-        state if PASSING_CODES.contains(&code) && !state.is_some_and(is_of_the_statement) => {
-            FailureClass::DatabricksUnavailable
-        }
-        _ => FailureClass::StatementFailed,
+    /// The GRANT that is missing, if the message tells it.
+    fn remark(&self) -> String {
+        let grant =
+            (self.class() == FailureClass::DatabricksForbidden).then(|| missing_grant(&self.to_string())).flatten();
+        grant.map(|grant| format!("; missing: {grant}")).unwrap_or_default()
     }
 }
 
-fn one_line(message: &str) -> String {
-    // What follows is the statement's own text, with rows of the customer's data in it.
-    http::one_line(message.split("== SQL").next().unwrap_or(message))
-}
-
-fn sql_state_in(message: &str) -> Option<String> {
-    let state: String = message.split("SQLSTATE: ").nth(1)?.chars().take(5).collect();
-    (state.len() == 5 && state.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(state)
-}
-
-impl Judged for DatabricksError {
-    fn verdict(&self) -> Verdict {
+impl DatabricksError {
+    /// Returns the error with the credential that was refused, if one was.
+    pub(super) fn of_credential(self, names: &'static str) -> Self {
         match self {
-            Self::Api { status: 408 | 429 | 500 | 502 | 503 | 504, retry_after: Some(wait), .. } => {
-                Verdict::Wait(*wait)
-            }
-            Self::Api { status: 408 | 429 | 500 | 502 | 503 | 504, .. } => Verdict::Retry,
-            Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
-            _ => Verdict::Final,
+            Self::Refused(refusal) => Self::Refused(refusal.of_credential(names)),
+            other => other,
         }
     }
-}
 
-impl From<DatabricksError> for Failure {
-    fn from(error: DatabricksError) -> Self {
-        if let DatabricksError::Credentials(failure) = error {
-            return failure.context("reading the Databricks credentials");
-        }
-        let class = error.class();
-        let mut message = error.to_string();
-        if class == FailureClass::DatabricksForbidden
-            && let Some(grant) = missing_grant(&message)
-        {
-            message = format!("{message}; missing: {grant}");
-        }
-        match error {
-            DatabricksError::DeadlineNear { retry_after } => Self::new(class, message).waiting(retry_after),
-            DatabricksError::Transport { source, .. } => Self::new(class, message).caused_by(source),
-            DatabricksError::GivenUp { source, .. } => match *source {
-                DatabricksError::Transport { source, .. } => Self::new(class, message).caused_by(source),
-                _ => Self::new(class, message),
-            },
-            _ => Self::new(class, message),
-        }
+    /// Returns true when the body was too large: the caller may send less.
+    pub fn is_too_large(&self) -> bool {
+        self.refusal().is_some_and(DatabricksRefusal::is_too_large)
+    }
+
+    /// Returns true when the fence refused: another run has written the watermark since the cache last saw it.
+    pub fn is_stale_cache(&self) -> bool {
+        matches!(self.refusal(), Some(DatabricksRefusal::Failed { message, .. }) if message.contains(STALE_CACHE_MARK))
+    }
+
+    /// Returns true when a new statement may succeed: after a conflict with another writer, or in a passing state.
+    pub(super) fn is_worth_a_new_statement(&self) -> bool {
+        self.refusal().is_some_and(DatabricksRefusal::is_worth_a_new_statement)
+    }
+
+    /// Returns true when the statement uses syntax or a feature that this engine or channel does not know.
+    pub fn is_unknown_syntax(&self) -> bool {
+        let Some(DatabricksRefusal::Failed { sql_state: Some(state), .. }) = self.refusal() else { return false };
+        state == "42601" || state.starts_with("0A")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::databricks::PROOF_MARK;
+    use crate::failure::Failure;
+    use crate::http::retry::Judged;
 
     fn failed(json: &str) -> DatabricksError {
-        DatabricksError::from_failed("merge of 2 rows", "01ef9de4", serde_json::from_str(json).unwrap())
+        let status = serde_json::from_str(json).unwrap();
+        DatabricksError::Refused(DatabricksRefusal::from_failed("merge of 2 rows", "01ef9de4", status))
     }
 
     #[test]
@@ -428,8 +338,10 @@ mod tests {
 
     #[test]
     fn error_bodies_of_every_shape_are_read() {
-        let read =
-            |status, body: &str| DatabricksError::from_answer("submit", status, &HeaderMap::new(), body.as_bytes());
+        let read = |status, body: &str| {
+            let exchange = Exchange::Submit("merge".to_owned());
+            DatabricksError::Refused(DatabricksRefusal::read(&exchange, status, &HeaderMap::new(), body.as_bytes()))
+        };
         assert_eq!(
             read(403, r#"{"error_code":403,"message":"Invalid access token."}"#).class(),
             FailureClass::DatabricksUnauthorized

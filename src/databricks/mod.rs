@@ -3,14 +3,18 @@
 mod auth;
 mod client;
 mod error;
+mod exchange;
 mod grants;
+mod judge;
+mod result;
 mod sql;
 mod statement;
 mod warehouse;
 
 pub use client::Client;
-pub use error::DatabricksError;
-pub(crate) use error::{KEY_COUNT_MARK, PROOF_MARK, ROW_COUNT_MARK, STALE_CACHE_MARK};
+pub use error::{DatabricksError, DatabricksRefusal};
+pub use exchange::Exchange;
+pub(crate) use judge::{KEY_COUNT_MARK, PROOF_MARK, ROW_COUNT_MARK, STALE_CACHE_MARK};
 pub use sql::{QualifiedName, quote_identifier};
 pub use statement::{Counts, Parameter, Rows, Statement};
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::result::{Chunk, Manifest};
+
 /// A statement with its named parameters.
 #[derive(Debug, Clone)]
 pub struct Statement {
@@ -122,37 +124,6 @@ pub(super) struct StatementError {
     pub(super) error_code: serde_json::Value,
     #[serde(default)]
     pub(super) message: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Manifest {
-    #[serde(default)]
-    pub(super) schema: Option<Schema>,
-    #[serde(default)]
-    pub(super) total_chunk_count: u32,
-    #[serde(default)]
-    pub(super) total_row_count: Option<u64>,
-    #[serde(default)]
-    pub(super) truncated: bool,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Schema {
-    #[serde(default)]
-    pub(super) columns: Vec<Column>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Column {
-    pub(super) name: String,
-    #[serde(default)]
-    pub(super) type_text: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Chunk {
-    #[serde(default)]
-    pub(super) data_array: Vec<Vec<Option<String>>>,
 }
 
 /// A statement's result: cells as text, looked up by column name.

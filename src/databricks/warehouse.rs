@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use tracing::debug;
 
-use super::{Client, DatabricksError};
+use super::{Client, DatabricksError, DatabricksRefusal, Exchange};
 use crate::failure::{Failure, FailureClass};
 use crate::run::Run;
 
@@ -26,7 +26,7 @@ impl Client {
     pub async fn verify_warehouse(&self, run: &Run) -> Result<(), Failure> {
         let id = &self.config().warehouse_id;
         let path = format!("{WAREHOUSES_PATH}/{id}");
-        let exchange = format!("GET {path}");
+        let exchange = Exchange::Warehouse(id.clone());
         let answer: Result<WarehouseAnswer, DatabricksError> =
             self.exchange(&exchange, Method::GET, &path, None, run).await;
         match answer {
@@ -38,7 +38,7 @@ impl Client {
                 let message = format!("{exchange} answered with another warehouse ({})", answer.id);
                 Err(Failure::new(FailureClass::DatabricksUnreadable, message))
             }
-            Err(error @ DatabricksError::Api { status: 400 | 404, .. }) => {
+            Err(error @ DatabricksError::Refused(DatabricksRefusal::Api { status: 400 | 404, .. })) => {
                 let message = format!(
                     "the SQL warehouse {id} was not found; its id is taken from DATABRICKS_HTTP_PATH or \
                      DATABRICKS_WAREHOUSE_ID: {error}"

@@ -1,5 +1,6 @@
-//! The one builder of HTTP clients, and the one reader of bodies: both bounded.
+//! HTTP: the one builder of clients, the one reader of bodies, both bounded; and the one loop of an exchange.
 
+pub mod exchange;
 pub mod rate_limit;
 pub mod retry;
 
@@ -17,14 +18,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest body read from either API. A query page of 100 ordinary rows is about 1 MiB.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024 * 1024;
 
-/// A client for `address`, whose every exchange, body included, ends within `timeout`. Redirects are not followed: they could
+/// Builds a client for `address`, whose every exchange, body included, ends within `timeout`. Redirects are not followed: they could
 /// carry a credential to another host. The proxy of the environment is used, but never on the way to this machine itself: it
 /// could not get there, and would be handed the credential in clear.
 ///
 /// # Errors
 /// `Internal` when the TLS set-up of this machine can't be used.
 #[expect(clippy::disallowed_methods, reason = "the one place that builds clients")]
-pub fn client(address: &Url, timeout: Duration) -> Result<Client, Failure> {
+fn client(address: &Url, timeout: Duration) -> Result<Client, Failure> {
     let builder = Client::builder()
         .user_agent(concat!("notion-sync/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
@@ -131,6 +132,77 @@ pub(crate) fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(16 * SHOWN_CHARACTERS)]);
     let line = line_of(&text, SHOWN_CHARACTERS);
     if line.is_empty() { "an empty body".to_owned() } else { format!("{line:?}") }
+}
+
+/// What an answer that is none of the service's own looks like: where it redirects to, the title of a page, or its start.
+pub(crate) fn appearance(status: u16, headers: &reqwest::header::HeaderMap, body: &[u8]) -> String {
+    let location = headers.get(reqwest::header::LOCATION).and_then(|location| location.to_str().ok());
+    match location {
+        Some(location) if (300..400).contains(&status) => redirection(location),
+        _ => title(body).map_or_else(|| excerpt(body), |title| format!("a page with the title {title:?}")),
+    }
+}
+
+/// Where a redirect leads: host and path, never the query string, which may hold what nobody should see.
+fn redirection(location: &str) -> String {
+    let (place, query) = location.split_once(['?', '#']).unwrap_or((location, ""));
+    let place = place.split_once("://").map_or(place, |(_, rest)| rest);
+    let place = line_of(place.rsplit_once('@').map_or(place, |(_, host)| host), 200);
+    if query.contains("private-link") {
+        return format!(
+            "a redirect to {place}: the workspace is reached by Private Link only, so the way there is refused"
+        );
+    }
+    if ["login", "signin", "sso", "oauth", "saml"].iter().any(|sign| place.to_lowercase().contains(sign)) {
+        return format!("a redirect to {place}: a sign-in page answered");
+    }
+    format!("a redirect to {place}")
+}
+
+/// The first words of an HTML page's title.
+fn title(body: &[u8]) -> Option<String> {
+    const SEARCHED_BYTES: usize = 16 * 1024;
+    let text = String::from_utf8_lossy(&body[..body.len().min(SEARCHED_BYTES)]);
+    let lower = text.to_ascii_lowercase();
+    let start = lower.find("<title")? + "<title".len();
+    let start = start + lower[start..].find('>')? + 1;
+    let end = start + lower[start..].find('<')?;
+    Some(line_of(text.get(start..end)?, 80)).filter(|title| !title.is_empty())
+}
+
+/// A server's host and the variable that names it.
+pub(crate) fn server(address: &Url, variable: &str) -> String {
+    let host = address.host_str().unwrap_or("a host without a name");
+    format!("{host} ({variable})")
+}
+
+/// The same, and what was wrong on the way there.
+pub(crate) fn unreached(address: &Url, variable: &str, error: &reqwest::Error) -> String {
+    let server = server(address, variable);
+    if error.is_timeout() {
+        return format!("{server}: it did not answer in time");
+    }
+    if !error.is_connect() {
+        return server;
+    }
+    format!("{server}: {}", unreached_by(error))
+}
+
+/// What kept a connection from being opened. The words are for people only; nothing is decided by them.
+fn unreached_by(error: &reqwest::Error) -> &'static str {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string().to_lowercase();
+        if text.contains("dns") || text.contains("lookup") {
+            return "its name can't be resolved";
+        }
+        if ["certificate", "handshake", "tls", "invalid peer", "corrupt message"].iter().any(|sign| text.contains(sign))
+        {
+            return "no TLS connection can be made with it";
+        }
+        cause = error.source();
+    }
+    "no connection can be opened to it"
 }
 
 #[cfg(test)]

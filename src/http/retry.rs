@@ -9,14 +9,14 @@ use tokio::time::sleep;
 use crate::http::rate_limit::RateLimiter;
 use crate::run::Run;
 
-/// Longest time that one exchange waits because the server asks for it, where no deadline ends the run before.
-const LONGEST_SERVER_WAIT: Duration = Duration::from_secs(3600);
+/// The longest time that one exchange waits because the server asks for it, where no deadline ends the run before.
+const MAX_SERVER_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// The least that counts as a server's wait, so that `Retry-After: 0` can't make a busy loop.
-const SHORTEST_SERVER_WAIT: Duration = Duration::from_millis(250);
+const MIN_SERVER_WAIT: Duration = Duration::from_millis(250);
 
 /// That least grows with every try, up to so many times itself (5 s).
-const MOST_SHORTEST_WAITS: u32 = 20;
+const MAX_MIN_WAIT_FACTOR: u32 = 20;
 
 /// How often and how late a transient error is tried again (3 retries, 1 s, 2 s, 4 s with jitter).
 #[derive(Debug, Clone, Copy)]
@@ -47,13 +47,32 @@ impl RetryPolicy {
             .with_jitter()
             .build()
     }
+
+    /// The waits while a server is busy: doubled each time up to 16 times the first one, without end.
+    fn busy_delays(&self) -> ExponentialBackoff {
+        ExponentialBuilder::default()
+            .with_min_delay(self.first_delay)
+            .with_factor(2.0)
+            .with_max_delay(self.first_delay * 16)
+            .without_max_times()
+            .with_jitter()
+            .build()
+    }
+
+    /// The longest time that one exchange waits for a busy server that names no wait: 5 minutes, as Databricks' own clients
+    /// do (facts/databricks §1.5).
+    fn busy_budget(&self) -> Duration {
+        self.first_delay * 300
+    }
 }
 
-/// What an error asks for.
+/// The demand of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Transient: again after the backoff, using up a try.
     Retry,
+    /// The server is busy and names no wait: again with longer waits, as long as the policy's time for it lasts.
+    Busy,
     /// The server names the wait: everyone pauses, no try is used up.
     Wait(Duration),
     /// An overload of which the server says how long to wait: a wait, unless the exchange can ask for less.
@@ -100,6 +119,7 @@ where
     let mut delays = policy.delays();
     let mut tries = 0;
     let mut waited_for_server = Duration::ZERO;
+    let (mut busy_delays, mut waited_for_busy) = (policy.busy_delays(), Duration::ZERO);
     loop {
         if run.deadline.is_near() {
             return Err(Stopped::DeadlineNear { retry_after: None });
@@ -120,16 +140,29 @@ where
             }
             Verdict::Wait(asked) | Verdict::WaitOrLess(asked) => {
                 // One that asks for no wait at all, again and again, is asked ever less often.
-                let wait = asked.max(SHORTEST_SERVER_WAIT * tries.min(MOST_SHORTEST_WAITS));
+                let wait = asked.max(MIN_SERVER_WAIT * tries.min(MAX_MIN_WAIT_FACTOR));
                 waited_for_server += wait;
                 run.meter.rate_limit_wait();
                 match run.deadline.left_for_work() {
                     Some(left) if left < wait => return Err(Stopped::DeadlineNear { retry_after: Some(wait) }),
-                    None if waited_for_server > LONGEST_SERVER_WAIT => return Err(Stopped::Failed { error, tries }),
+                    None if waited_for_server > MAX_SERVER_WAIT => return Err(Stopped::Failed { error, tries }),
                     _ => {}
                 }
                 run.progress.tell(&crate::run::progress::ProgressEvent::Waiting { seconds: wait.as_secs() });
                 limiter.pause(wait);
+            }
+            Verdict::Busy => {
+                let delay = busy_delays.next().unwrap_or(policy.first_delay);
+                waited_for_busy += delay;
+                if waited_for_busy > policy.busy_budget() {
+                    return Err(Stopped::Failed { error, tries });
+                }
+                if run.deadline.left_for_work().is_some_and(|left| left < delay) {
+                    return Err(Stopped::DeadlineNear { retry_after: None });
+                }
+                if run.deadline.bound(sleep(delay)).await.is_none() {
+                    return Err(Stopped::DeadlineNear { retry_after: None });
+                }
             }
             Verdict::Retry => {
                 let Some(delay) = delays.next() else { return Err(Stopped::Failed { error, tries }) };

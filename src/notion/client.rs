@@ -1,23 +1,20 @@
 //! The exchanges with Notion that we use, each with its bounded retries; one limiter for all of them.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use reqwest::{Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tracing::debug;
 
-use super::wire::{DataSourceInfo, DatabaseInfo, ListAnswer, PropertyItems, Query, QueryPage, RequestStatus};
-use super::{API_VERSION, NotionConfig, NotionError, without_request_id};
-use crate::aws::secrets::Secrets;
+use super::error::Notion;
+use super::judge::Exchange;
+use super::property::PropertyItems;
+use super::wire::{DataSourceInfo, DatabaseInfo, Frame, ListAnswer, Query, QueryPage, RequestStatus};
+use super::{API_VERSION, NotionConfig, NotionError, TruncatedProperty, without_request_id};
+use crate::aws::secrets::{CredentialSet, Secrets};
 use crate::failure::Failure;
-use crate::http;
-use crate::http::rate_limit::RateLimiter;
-use crate::http::retry::{self, RetryPolicy, Stopped};
+use crate::http::exchange::{Answer, Connection, CredentialSource, read_in_time, with_credential};
+use crate::http::retry::RetryPolicy;
 use crate::ids::{DataSourceId, DatabaseId, PageId};
 use crate::run::Run;
 
@@ -27,40 +24,42 @@ const PROPERTY_PAGE_SIZE: &str = "100";
 /// The Notion API; cheap to clone, all clones share connections and limiter.
 #[derive(Debug, Clone)]
 pub struct Client {
-    config: NotionConfig,
-    http: reqwest::Client,
-    secrets: Secrets,
-    limiter: Arc<RateLimiter>,
-    retry: RetryPolicy,
+    page_size: u32,
+    connection: Arc<Connection>,
+    token: Token,
+}
+
+/// The source of Notion's token.
+#[derive(Debug, Clone)]
+struct Token(Secrets);
+
+impl CredentialSource<Notion> for Token {
+    type Credential = CredentialSet;
+
+    async fn current(&self, run: &Run) -> Result<CredentialSet, NotionError> {
+        read_in_time(run, self.0.current()).await
+    }
+
+    async fn after_refusal(&self, refused: &CredentialSet, run: &Run) -> Result<Option<CredentialSet>, NotionError> {
+        let newer = read_in_time(run, self.0.reread(refused.generation)).await?;
+        // Nothing newer: the secret may be right and the refusal a passing one, so it is tried once more all the same.
+        Ok(newer.or_else(|| self.0.come_from_a_secret().then(|| refused.clone())))
+    }
 }
 
 /// One request, described so that it can be sent again.
-struct Exchange<'a> {
-    method: Method,
-    /// Path below `/v1`, percent-encoded.
-    path: String,
+struct Request<'a> {
+    exchange: Exchange,
     query: &'a [(&'a str, &'a str)],
     body: Option<&'a Value>,
-    /// Whether the same can be had in smaller pieces.
+    /// The same can be had in smaller pieces.
     can_shrink: bool,
 }
 
-impl<'a> Exchange<'a> {
-    fn get(path: String, query: &'a [(&'a str, &'a str)]) -> Self {
-        Self { method: Method::GET, path, query, body: None, can_shrink: false }
+impl<'a> Request<'a> {
+    fn get(exchange: Exchange, query: &'a [(&'a str, &'a str)]) -> Self {
+        Self { exchange, query, body: None, can_shrink: false }
     }
-
-    fn name(&self) -> String {
-        format!("{} /v1/{}", self.method, self.path)
-    }
-}
-
-/// A 2xx answer.
-struct Answer {
-    body: Vec<u8>,
-    request_id: Option<String>,
-    /// Notion's time.
-    date: Option<Timestamp>,
 }
 
 impl Client {
@@ -69,15 +68,15 @@ impl Client {
     /// # Errors
     /// `Internal` when the HTTP client can't be set up.
     pub fn new(config: NotionConfig, secrets: Secrets, retry: RetryPolicy) -> Result<Self, Failure> {
-        let http = http::client(&config.base_url, config.timeout)?;
-        let limiter = Arc::new(RateLimiter::new(config.rate_limit_delay));
-        Ok(Self { config, http, secrets, limiter, retry })
+        let NotionConfig { base_url, rate_limit_delay, timeout, page_size } = config;
+        let connection = Arc::new(Connection::new(base_url, timeout, rate_limit_delay, retry)?);
+        Ok(Self { page_size, connection, token: Token(secrets) })
     }
 
     /// Rows asked for per query page where nothing forces fewer.
     #[must_use]
     pub fn page_size(&self) -> u32 {
-        self.config.page_size
+        self.page_size
     }
 
     /// `GET /v1/users/me`: whether the token is accepted.
@@ -85,7 +84,8 @@ impl Client {
     /// # Errors
     /// [`NotionError`].
     pub async fn me(&self, run: &Run) -> Result<(), NotionError> {
-        self.get("users/me".to_owned(), &[], run).await.map(drop)
+        let request = Request::get(Exchange::Me, &[]);
+        self.read(&request, run, |answer| Frame::read(&answer.body)?.is("user", None)).await
     }
 
     /// `GET /v1/databases/{id}`: the database and its data sources.
@@ -93,8 +93,9 @@ impl Client {
     /// # Errors
     /// [`NotionError`]; 404 when it does not exist or is not shared.
     pub async fn database(&self, id: DatabaseId, run: &Run) -> Result<DatabaseInfo, NotionError> {
-        let exchange = Exchange::get(format!("databases/{id}"), &[]);
-        self.read(&exchange, run, |answer| {
+        let request = Request::get(Exchange::Database(id), &[]);
+        self.read(&request, run, |answer| {
+            Frame::read(&answer.body)?.is("database", Some(&id.to_string()))?;
             let info: DatabaseInfo = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
             Ok(DatabaseInfo { answered_at: answer.date, ..info })
         })
@@ -106,7 +107,25 @@ impl Client {
     /// # Errors
     /// [`NotionError`]; 404 when it does not exist or is not shared.
     pub async fn data_source(&self, id: DataSourceId, run: &Run) -> Result<DataSourceInfo, NotionError> {
-        self.get_as(format!("data_sources/{id}"), run).await
+        let request = Request::get(Exchange::DataSource(id), &[]);
+        self.read(&request, run, |answer| {
+            Frame::read(&answer.body)?.is("data_source", Some(&id.to_string()))?;
+            serde_json::from_slice(&answer.body).map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    /// `GET /v1/data_sources/{id}`: its text as received, schema and all.
+    ///
+    /// # Errors
+    /// [`NotionError`]; 404 when it does not exist or is not shared.
+    pub async fn data_source_text(&self, id: DataSourceId, run: &Run) -> Result<String, NotionError> {
+        let request = Request::get(Exchange::DataSource(id), &[]);
+        self.read(&request, run, |answer| {
+            Frame::read(&answer.body)?.is("data_source", Some(&id.to_string()))?;
+            std::str::from_utf8(&answer.body).map(str::to_owned).map_err(|error| error.to_string())
+        })
+        .await
     }
 
     /// `GET /v1/pages/{id}`: the page as a query would give it (its `request_id` is cut out).
@@ -114,8 +133,9 @@ impl Client {
     /// # Errors
     /// [`NotionError`]; 404 when it was deleted for good or is not shared.
     pub async fn page(&self, id: PageId, run: &Run) -> Result<Box<RawValue>, NotionError> {
-        let exchange = Exchange::get(format!("pages/{id}"), &[]);
-        self.read(&exchange, run, |answer| {
+        let request = Request::get(Exchange::Page(id), &[]);
+        self.read(&request, run, |answer| {
+            Frame::read(&answer.body)?.is("page", Some(&id.to_string()))?;
             let text = without_request_id(std::str::from_utf8(&answer.body).map_err(|error| error.to_string())?)
                 .map_err(|error| error.to_string())?;
             RawValue::from_string(text).map_err(|error| error.to_string())
@@ -136,10 +156,10 @@ impl Client {
     ) -> Result<QueryPage, NotionError> {
         let body = query.body(cursor);
         let title_only: &[(&str, &str)] = if query.title_only { &[("filter_properties[]", "title")] } else { &[] };
-        let path = format!("data_sources/{id}/query");
-        let exchange =
-            Exchange { method: Method::POST, path, query: title_only, body: Some(&body), can_shrink: query.can_shrink };
-        self.read(&exchange, run, |answer| {
+        let exchange = Exchange::Query(id);
+        let request = Request { exchange, query: title_only, body: Some(&body), can_shrink: query.can_shrink };
+        self.read(&request, run, |answer| {
+            Frame::read(&answer.body)?.is("list", None)?;
             let list: ListAnswer = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
             if list.has_more && list.next_cursor.is_none() {
                 return Err("has_more is true and there is no next_cursor".to_owned());
@@ -155,147 +175,68 @@ impl Client {
         .await
     }
 
-    /// `GET /v1/pages/{id}/properties/{property_id}`: one page of a property's items. `property_id` is percent-encoded
-    /// as the page gives it (facts/notion §5.2).
+    /// `GET /v1/pages/{id}/properties/{property_id}`: one page of a property's items. The property's id is
+    /// percent-encoded as the page gives it (facts/notion §5.2).
     ///
     /// # Errors
     /// [`NotionError`].
     pub async fn property_items(
         &self,
         page_id: PageId,
-        property_id: &str,
+        property: &TruncatedProperty,
         cursor: Option<&str>,
         run: &Run,
     ) -> Result<PropertyItems, NotionError> {
         let mut query = vec![("page_size", PROPERTY_PAGE_SIZE)];
         query.extend(cursor.map(|cursor| ("start_cursor", cursor)));
-        let path = format!("pages/{page_id}/properties/{property_id}");
-        let exchange = Exchange::get(path, &query);
-        self.read(&exchange, run, |answer| {
-            #[derive(Deserialize)]
-            struct Kind {
-                object: String,
-            }
+        let request = Request::get(Exchange::PropertyItems(page_id, property.id.clone()), &query);
+        self.read(&request, run, |answer| {
             let text = std::str::from_utf8(&answer.body).map_err(|error| error.to_string())?;
-            let kind: Kind = serde_json::from_str(text).map_err(|error| error.to_string())?;
-            if kind.object != "list" {
-                let item =
-                    without_request_id(text).and_then(RawValue::from_string).map_err(|error| error.to_string())?;
-                return Ok(PropertyItems { items: vec![item], next_cursor: None });
-            }
-            let list: ListAnswer = serde_json::from_str(text).map_err(|error| error.to_string())?;
-            if list.has_more && list.next_cursor.is_none() {
-                return Err("has_more is true and there is no next_cursor".to_owned());
-            }
-            Ok(PropertyItems { items: list.results, next_cursor: list.next_cursor.filter(|_| list.has_more) })
+            PropertyItems::read(text, property)
         })
         .await
-    }
-
-    async fn get(&self, path: String, query: &[(&str, &str)], run: &Run) -> Result<Answer, NotionError> {
-        let exchange = Exchange::get(path, query);
-        self.read(&exchange, run, |answer| {
-            Ok(Answer { body: answer.body.clone(), request_id: answer.request_id.clone(), date: answer.date })
-        })
-        .await
-    }
-
-    async fn get_as<T: serde::de::DeserializeOwned>(&self, path: String, run: &Run) -> Result<T, NotionError> {
-        let exchange = Exchange::get(path, &[]);
-        self.read(&exchange, run, |answer| serde_json::from_slice(&answer.body).map_err(|error| error.to_string()))
-            .await
     }
 
     /// Sends an exchange with its retries; after a refusal once more with credentials read again.
     async fn read<T>(
         &self,
-        exchange: &Exchange<'_>,
+        request: &Request<'_>,
         run: &Run,
         parse: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<T, NotionError> {
-        let credentials = in_time(run, Box::pin(self.secrets.current())).await?;
-        let refused = match self.tries(exchange, run, &credentials.notion_api_key, &parse).await {
-            Err(error) if error.is_refusal() => error,
-            settled => return settled,
-        };
-        match in_time(run, Box::pin(self.secrets.reread(credentials.generation))).await? {
-            Some(newer) => self.tries(exchange, run, &newer.notion_api_key, &parse).await,
-            // Nothing newer: the secret may be right and the refusal a passing one, so it is tried once more all the same.
-            None if self.secrets.come_from_a_secret() => {
-                self.tries(exchange, run, &credentials.notion_api_key, &parse).await
+        let policy = RetryPolicy { gives_up_overload: request.can_shrink, ..self.connection.retry };
+        let (policy, parse) = (&policy, &parse);
+        let tries = |credentials: &CredentialSet| {
+            let token = credentials.notion_api_key.clone();
+            async move {
+                let attempt = || async {
+                    let answer = self.once(request, run, &token).await?;
+                    parse(&answer).map_err(|reason| NotionError::Unreadable {
+                        exchange: request.exchange.clone(),
+                        reason,
+                        request_id: answer.request_id.clone(),
+                    })
+                };
+                self.connection.tries(policy, run, attempt).await
             }
-            None => Err(refused),
-        }
+        };
+        with_credential(&self.token, run, tries).await
     }
 
-    async fn tries<T>(
-        &self,
-        exchange: &Exchange<'_>,
-        run: &Run,
-        token: &SecretString,
-        parse: &impl Fn(&Answer) -> Result<T, String>,
-    ) -> Result<T, NotionError> {
-        let policy = RetryPolicy { gives_up_overload: exchange.can_shrink, ..self.retry };
-        let tried = retry::exchange(&policy, &self.limiter, run, || async {
-            let answer = self.once(exchange, run, token).await?;
-            parse(&answer).map_err(|reason| NotionError::Unreadable {
-                exchange: exchange.name(),
-                reason,
-                request_id: answer.request_id.clone(),
-            })
-        })
-        .await;
-        tried.map_err(|stopped| match stopped {
-            Stopped::DeadlineNear { retry_after } => NotionError::DeadlineNear { retry_after },
-            Stopped::Failed { error, tries: 1 } => error,
-            Stopped::Failed { error, tries } => NotionError::GivenUp { tries, source: Box::new(error) },
-        })
-    }
-
-    async fn once(&self, exchange: &Exchange<'_>, run: &Run, token: &SecretString) -> Result<Answer, NotionError> {
+    async fn once(&self, request: &Request<'_>, run: &Run, token: &SecretString) -> Result<Answer, NotionError> {
         run.meter.request();
-        let name = exchange.name();
-        let transport =
-            |source: reqwest::Error| NotionError::Transport { exchange: name.clone(), source: source.without_url() };
-        let response = self.request(exchange, token)?.send().await.map_err(transport)?;
-        let status = response.status();
-        let headers = response.headers().clone();
-        let body = http::read_body(response).await.map_err(|error| NotionError::from_body(&name, error))?;
-        debug!(exchange = name, status = status.as_u16(), body_bytes = body.len(), "Notion answered");
-        if !status.is_success() {
-            let body = http::without_credential(&body, token);
-            return Err(NotionError::from_answer(&name, status.as_u16(), &headers, &body));
-        }
-        let request_id = headers.get("x-notion-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-        Ok(Answer { body, request_id, date: http::date(&headers) })
-    }
-
-    fn request(&self, exchange: &Exchange<'_>, token: &SecretString) -> Result<RequestBuilder, NotionError> {
-        let base = self.config.base_url.as_str().trim_end_matches('/');
-        let url = Url::parse(&format!("{base}/v1/{}", exchange.path)).map_err(|error| NotionError::Unreadable {
-            exchange: exchange.name(),
-            reason: error.to_string(),
-            request_id: None,
-        })?;
-        let mut request = self
-            .http
-            .request(exchange.method.clone(), url)
+        let exchange = &request.exchange;
+        let mut builder = self
+            .connection
+            .request(exchange.method(), &format!("/v1/{}", exchange.path()))
             .bearer_auth(token.expose_secret())
             .header("Notion-Version", API_VERSION);
-        if !exchange.query.is_empty() {
-            request = request.query(exchange.query);
+        if !request.query.is_empty() {
+            builder = builder.query(request.query);
         }
-        if let Some(body) = exchange.body {
-            request = request.json(body);
+        if let Some(body) = request.body {
+            builder = builder.json(body);
         }
-        Ok(request)
-    }
-}
-
-/// Credentials, or the end of the run's time.
-async fn in_time<T>(run: &Run, reading: Pin<Box<impl Future<Output = Result<T, Failure>>>>) -> Result<T, NotionError> {
-    match run.deadline.bound(reading).await {
-        Some(read) => read.map_err(NotionError::Credentials),
-        None => Err(NotionError::DeadlineNear { retry_after: None }),
+        self.connection.send(exchange, builder, &[token]).await
     }
 }

@@ -1,254 +1,168 @@
-//! What Notion's answers mean: status and code → class, and whether to ask again (facts/notion §4.3).
+//! The refusals of Notion, and what they ask for (facts/notion §4.3). The judge decides what an answer means.
 //!
 //! | answer | consequence |
 //! |---|---|
-//! | 408, 409, 429, 500, 502, 503, 504, 529 with `Retry-After` | everyone waits as long as asked; no try is used up, but by 503 and 504 to a query that can ask for fewer rows |
-//! | the same without, broken connection, unreadable 200 | again after the backoff |
-//! | `public_api_request_blocked` | never again |
-//! | 401, 403 | the secret is read again and the exchange tried once more (by the client), then final |
-//! | 400 `The start_cursor provided is invalid` | final for the exchange; the walk restarts its stretch |
-//! | any other 4xx | final |
+//! | passes automatically, with `Retry-After` | everyone waits as long as asked; no try is used up, except where a query can ask for fewer rows |
+//! | passes automatically, without it; a broken connection; an unreadable 200 | again after the backoff |
+//! | Notion blocks the token; something in front of Notion blocks the request | never again |
+//! | Notion does not accept the token or lacks a right | the secret is read again and the exchange tried once more (by the client), then final |
+//! | Notion rejects the cursor | final for the exchange; the walk restarts its stretch |
+//! | any other refusal | final |
 
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
-use serde::Deserialize;
-use serde_json::Value;
 
+use super::judge::{Exchange, Meaning, OwnError, judge};
 use crate::failure::{Failure, FailureClass};
-use crate::http::retry::{Judged, Verdict};
-use crate::http::{BodyError, excerpt, one_line, retry_after, shown_request_id};
+use crate::http::exchange::{ExchangeError, Refusal, Service};
+use crate::http::retry::Verdict;
+use crate::http::{self, one_line, retry_after, shown_request_id};
+use crate::ids::Database;
 
-/// Why an exchange with Notion gave no usable answer.
+/// Notion, as a service that exchanges are made with.
+#[derive(Debug)]
+pub enum Notion {}
+
+impl Service for Notion {
+    type Exchange = Exchange;
+    type Refusal = NotionRefusal;
+    const NAME: &'static str = "Notion";
+    const ADDRESS_VARIABLE: &'static str = "NOTION_BASE_URL";
+    const REQUEST_ID_HEADER: &'static str = "x-notion-request-id";
+    const CREDENTIALS: &'static str = "the Notion token";
+    const TOO_LARGE_REMEDY: &'static str = "; set a smaller BATCH_SIZE";
+    const UNAVAILABLE: FailureClass = FailureClass::NotionUnavailable;
+    const UNREADABLE: FailureClass = FailureClass::NotionUnreadable;
+
+    fn refusal(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> NotionRefusal {
+        NotionRefusal::read(exchange, status, headers, body)
+    }
+}
+
+/// An exchange with Notion without a usable answer.
+pub type NotionError = ExchangeError<Notion>;
+
+/// An answer of Notion, or of something in front of it, whose status is not 2xx.
 #[derive(Debug, thiserror::Error)]
-pub enum NotionError {
-    /// Notion answered an error.
-    #[error("{exchange} answered {status} {code}: {message}{}", shown_request_id(.request_id))]
-    Api {
-        /// Method and path.
-        exchange: String,
-        /// HTTP status.
-        status: u16,
-        /// Notion's stable code; `-` when the body had none.
-        code: String,
-        /// Notion's message, or the start of a body that is none of Notion's.
-        message: String,
-        /// `additional_data.rate_limit_reason`.
-        rate_limit_reason: Option<String>,
-        /// The wait that the server asked for.
-        retry_after: Option<Duration>,
-        /// The id that Notion's support asks for.
-        request_id: Option<String>,
-    },
-    /// No answer: the connection failed, timed out or broke.
-    #[error("{exchange} got no answer")]
-    Transport {
-        /// Method and path.
-        exchange: String,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// A 200 whose body can't be read.
-    #[error("{exchange} answered what can't be read{}: {reason}", shown_request_id(.request_id))]
-    Unreadable {
-        /// Method and path.
-        exchange: String,
-        /// What is wrong with it.
-        reason: String,
-        /// The id that Notion's support asks for.
-        request_id: Option<String>,
-    },
-    /// All tries of an exchange failed.
-    #[error("{source} (given up after {tries} tries)")]
-    GivenUp {
-        /// How often it was tried.
-        tries: u32,
-        /// The last error.
-        source: Box<NotionError>,
-    },
-    /// The credentials could not be read.
-    #[error("reading the Notion token")]
-    Credentials(#[source] Failure),
-    /// The run's time for work is over.
-    #[error("the run's deadline is near")]
-    DeadlineNear {
-        /// The wait that a server asked for, if that was the reason.
-        retry_after: Option<Duration>,
-    },
-}
-
-#[derive(Deserialize)]
-struct ErrorBody {
+#[error("{exchange} answered {status} {code}: {message}{}", shown_request_id(.request_id))]
+pub struct NotionRefusal {
+    exchange: Exchange,
+    status: u16,
+    meaning: Meaning,
+    /// Notion's stable code; `-` when the answer is not Notion's own.
     code: String,
-    #[serde(default)]
+    /// Notion's message, or what another answer looks like.
     message: String,
-    #[serde(default)]
+    /// The wait that the server asked for.
+    retry_after: Option<Duration>,
+    /// The id that Notion's support asks for.
     request_id: Option<String>,
-    #[serde(default)]
-    additional_data: Value,
 }
 
-impl NotionError {
-    /// Reads an answer whose status is not 2xx.
-    pub(super) fn from_answer(exchange: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+impl NotionRefusal {
+    fn read(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let request_id = header("x-notion-request-id").or_else(|| header("cf-ray"));
-        let exchange = exchange.to_owned();
-        let Ok(error) = serde_json::from_slice::<ErrorBody>(body) else {
-            return Self::Api {
+        let own = OwnError::read(status, body);
+        let meaning = judge(exchange, status, own.as_ref());
+        let exchange = exchange.clone();
+        let Some(error) = own else {
+            return Self {
                 exchange,
                 status,
+                meaning,
                 code: "-".to_owned(),
-                message: excerpt(body),
-                rate_limit_reason: None,
+                message: format!("this is not Notion's answer: {}", http::appearance(status, headers, body)),
                 retry_after: retry_after(headers),
-                request_id,
+                request_id: header("cf-ray"),
             };
         };
-        let told = |key: &str| error.additional_data.get(key).and_then(Value::as_str);
-        Self::Api {
+        Self {
             exchange,
             status,
+            meaning,
             code: one_line(&error.code),
-            rate_limit_reason: told("rate_limit_reason").map(str::to_owned),
             retry_after: retry_after(headers)
-                .or_else(|| told("retry_after").and_then(|text| text.parse().ok()).map(Duration::from_secs)),
-            request_id: error.request_id.or(request_id),
+                .or_else(|| error.detail("retry_after").and_then(|text| text.parse().ok()).map(Duration::from_secs)),
             message: one_line(&error.message),
-        }
-    }
-
-    /// The body of an exchange could not be read to its end.
-    pub(super) fn from_body(exchange: &str, error: BodyError) -> Self {
-        match error {
-            BodyError::Transport(source) => Self::Transport { exchange: exchange.to_owned(), source },
-            BodyError::TooLarge => Self::Unreadable {
-                exchange: exchange.to_owned(),
-                reason: format!("{error}; set a smaller BATCH_SIZE"),
-                request_id: None,
-            },
-        }
-    }
-
-    fn root(&self) -> &Self {
-        match self {
-            Self::GivenUp { source, .. } => source.root(),
-            other => other,
-        }
-    }
-
-    fn status(&self) -> Option<u16> {
-        match self.root() {
-            Self::Api { status, .. } => Some(*status),
-            _ => None,
-        }
-    }
-
-    /// The cursor was refused: nothing but starting the stretch again helps. There is no code of its own for it
-    /// (facts/notion §2.6).
-    #[must_use]
-    pub fn is_rejected_cursor(&self) -> bool {
-        matches!(self.root(), Self::Api { status: 400, message, .. } if message.starts_with("The start_cursor provided is invalid"))
-    }
-
-    /// Notion's query backend is overloaded: a smaller page may pass (facts/notion §2.7).
-    #[must_use]
-    pub fn is_overload(&self) -> bool {
-        matches!(self.status(), Some(503 | 504))
-    }
-
-    /// The object does not exist or is not shared; the same by Notion's design.
-    #[must_use]
-    pub fn is_not_found(&self) -> bool {
-        self.status() == Some(404)
-    }
-
-    /// Notion itself says so of the object: what a page behind a proxy that answers 404 does not, and rows may only be
-    /// marked on Notion's word.
-    #[must_use]
-    pub fn is_object_not_found(&self) -> bool {
-        matches!(self.root(), Self::Api { status: 404, code, .. } if code == "object_not_found")
-    }
-
-    /// The connection may not see the object.
-    #[must_use]
-    pub fn is_forbidden(&self) -> bool {
-        self.status() == Some(403)
-    }
-
-    /// The token or one of its rights was refused: the secret may have been rotated.
-    #[must_use]
-    pub(super) fn is_refusal(&self) -> bool {
-        matches!(self.status(), Some(401 | 403))
-    }
-
-    /// The failure class this error ends a run with.
-    #[must_use]
-    pub fn class(&self) -> FailureClass {
-        match self.root() {
-            Self::Api { status, rate_limit_reason, .. } => match status {
-                401 => FailureClass::NotionUnauthorized,
-                403 => FailureClass::NotionForbidden,
-                404 => FailureClass::SourceAccessLost,
-                429 if rate_limit_reason.as_deref() == Some(BLOCKED) => FailureClass::NotionBlocked,
-                409 | 429 | 500..=599 => FailureClass::NotionUnavailable,
-                _ => FailureClass::NotionRejected,
-            },
-            Self::Transport { .. } => FailureClass::NotionUnavailable,
-            Self::Unreadable { .. } => FailureClass::NotionUnreadable,
-            Self::Credentials(failure) => failure.class(),
-            Self::DeadlineNear { .. } => FailureClass::DeadlineExceeded,
-            Self::GivenUp { .. } => FailureClass::Internal,
+            request_id: error.request_id.or_else(|| header("x-notion-request-id")).or_else(|| header("cf-ray")),
         }
     }
 }
 
-const BLOCKED: &str = "public_api_request_blocked";
-
-impl Judged for NotionError {
+impl Refusal for NotionRefusal {
     fn verdict(&self) -> Verdict {
-        match self {
-            Self::Api { status: 429 | 529, rate_limit_reason, retry_after, .. } => {
-                match (rate_limit_reason.as_deref(), retry_after) {
-                    (Some(BLOCKED), _) => Verdict::Final,
-                    (_, Some(wait)) => Verdict::Wait(*wait),
-                    (_, None) => Verdict::Retry,
-                }
-            }
-            Self::Api { status: 503 | 504, retry_after: Some(wait), .. } => Verdict::WaitOrLess(*wait),
-            Self::Api { status: 409 | 408 | 500 | 502, retry_after: Some(wait), .. } => Verdict::Wait(*wait),
-            Self::Api { status: 409 | 408 | 500 | 502 | 503 | 504, .. } => Verdict::Retry,
-            Self::Transport { .. } | Self::Unreadable { .. } => Verdict::Retry,
+        match (self.meaning, self.retry_after) {
+            (Meaning::Overload, Some(wait)) => Verdict::WaitOrLess(wait),
+            (Meaning::Passing, Some(wait)) => Verdict::Wait(wait),
+            (Meaning::Overload | Meaning::Passing, None) => Verdict::Retry,
             _ => Verdict::Final,
         }
     }
+
+    fn is_of_credential(&self) -> bool {
+        matches!(self.meaning, Meaning::Unauthorized | Meaning::Forbidden)
+    }
+
+    fn class(&self) -> FailureClass {
+        match self.meaning {
+            Meaning::Unauthorized => FailureClass::NotionUnauthorized,
+            Meaning::Forbidden => FailureClass::NotionForbidden,
+            Meaning::NotFound => FailureClass::SourceAccessLost,
+            Meaning::WrongDatabaseId => FailureClass::WrongDatabaseId,
+            Meaning::TokenBlocked => FailureClass::NotionBlocked,
+            Meaning::RequestBlocked => FailureClass::RequestBlocked,
+            Meaning::Overload | Meaning::Passing | Meaning::Foreign => FailureClass::NotionUnavailable,
+            Meaning::BecameDatabase | Meaning::CursorRejected | Meaning::Rejected => FailureClass::NotionRejected,
+        }
+    }
 }
 
-impl From<NotionError> for Failure {
-    fn from(error: NotionError) -> Self {
-        if let NotionError::Credentials(failure) = error {
-            return failure.context("reading the Notion token");
-        }
-        let class = error.class();
-        let message = error.to_string();
-        match error {
-            NotionError::Transport { source, .. } => Self::new(class, message).caused_by(source),
-            NotionError::GivenUp { source, .. } => match *source {
-                NotionError::Transport { source, .. } => Self::new(class, message).caused_by(source),
-                _ => Self::new(class, message),
-            },
-            _ => Self::new(class, message),
+impl NotionError {
+    /// Returns what the answer means; `None` = there was none, or none that can be read.
+    pub fn meaning(&self) -> Option<Meaning> {
+        self.refusal().map(|refusal| refusal.meaning)
+    }
+
+    /// Turns the error of reading a configured database into a failure that names its variable.
+    pub fn of_database(self, database: &Database) -> Failure {
+        let variable = format!("NOTION_{}_DB_ID", database.name.as_str().to_uppercase());
+        match self.meaning() {
+            Some(Meaning::NotFound | Meaning::Forbidden) => Failure::new(
+                FailureClass::SourceAccessLost,
+                format!(
+                    "database {} ({variable}, {}) is not visible, nothing was marked: {self}",
+                    database.name, database.id
+                ),
+            ),
+            Some(Meaning::WrongDatabaseId) => Failure::new(
+                FailureClass::WrongDatabaseId,
+                format!(
+                    "{variable} ({}) does not name a database that can be read: {self}. Open the original database as a full \
+                     page (not a linked view, not a page inside it), copy its link, and paste the 32 hexadecimal digits \
+                     before the question mark",
+                    database.id
+                ),
+            ),
+            _ => Failure::from(self),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::judge::BLOCKED;
     use super::*;
+    use crate::http::retry::Judged;
+    use crate::ids::DataSourceId;
     use reqwest::header::{HeaderValue, RETRY_AFTER};
 
+    fn query() -> Exchange {
+        Exchange::Query(DataSourceId::parse("164b19c5-58e5-4a47-a3a9-c905d9519c65").unwrap())
+    }
+
     fn answer(status: u16, body: &str) -> NotionError {
-        NotionError::from_answer("POST /v1/data_sources/1/query", status, &HeaderMap::new(), body.as_bytes())
+        NotionError::Refused(NotionRefusal::read(&query(), status, &HeaderMap::new(), body.as_bytes()))
     }
 
     #[test]
@@ -258,34 +172,33 @@ mod tests {
         let blocked = limited.replace("public_api_request_rate_limit", BLOCKED);
         assert_eq!(answer(429, &blocked).verdict(), Verdict::Final);
         assert_eq!(answer(429, &blocked).class(), FailureClass::NotionBlocked);
-        for status in [409, 429, 500, 502, 503, 504, 529] {
+        for status in [404, 409, 429, 500, 502, 503, 504, 520, 524, 529, 530] {
             assert_eq!(answer(status, "<html>bad gateway</html>").verdict(), Verdict::Retry, "{status}");
             assert_eq!(answer(status, "").class(), FailureClass::NotionUnavailable, "{status}");
         }
-        for status in [400, 401, 403, 404] {
+        for status in [303, 400, 401, 403] {
             assert_eq!(answer(status, "").verdict(), Verdict::Final, "{status}");
         }
+        assert_eq!(answer(403, "<html>").class(), FailureClass::RequestBlocked);
     }
 
     #[test]
     fn the_header_wins_over_the_body() {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
-        let body = br#"{"code":"service_overload","message":"m","additional_data":{"retry_after":"49"}}"#;
-        assert_eq!(
-            NotionError::from_answer("GET /x", 529, &headers, body).verdict(),
-            Verdict::Wait(Duration::from_secs(7))
-        );
+        let body = br#"{"object":"error","status":529,"code":"service_overload","message":"m","additional_data":{"retry_after":"49"}}"#;
+        assert_eq!(NotionRefusal::read(&query(), 529, &headers, body).verdict(), Verdict::Wait(Duration::from_secs(7)));
     }
 
     #[test]
     fn a_rejected_cursor_is_known_by_its_message() {
         let error = answer(
             400,
-            r#"{"code":"validation_error","message":"The start_cursor provided is invalid: 4d49","request_id":"r-1"}"#,
+            r#"{"object":"error","status":400,"code":"validation_error","message":"The start_cursor provided is invalid: 4d49","request_id":"r-1"}"#,
         );
-        assert!(error.is_rejected_cursor());
+        assert_eq!(error.meaning(), Some(Meaning::CursorRejected));
         assert!(Failure::from(error).describe().contains("request id r-1"));
-        assert!(!answer(400, r#"{"code":"validation_error","message":"body failed"}"#).is_rejected_cursor());
+        let other = r#"{"object":"error","status":400,"code":"validation_error","message":"body failed"}"#;
+        assert_eq!(answer(400, other).meaning(), Some(Meaning::Rejected));
     }
 }

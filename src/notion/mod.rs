@@ -2,7 +2,9 @@
 
 mod client;
 mod error;
+mod judge;
 mod page;
+mod property;
 mod raw;
 mod truncation;
 mod wire;
@@ -10,10 +12,12 @@ mod wire;
 pub(crate) use crate::http::shown_request_id;
 pub use client::Client;
 pub use error::NotionError;
+pub use judge::{Exchange, Meaning};
 pub use page::{PageError, PageRow, without_request_id};
+pub use property::PropertyItems;
 pub use raw::volatile_spans;
 pub use truncation::{TruncatedProperty, truncated_properties};
-pub use wire::{DataSourceInfo, DataSourceRef, DatabaseInfo, PropertyItems, Query, QueryPage, SortOrder};
+pub use wire::{DataSourceInfo, DataSourceRef, DatabaseInfo, ParentInfo, Query, QueryPage, SortOrder};
 
 use std::time::Duration;
 

@@ -71,7 +71,11 @@ impl PageRow {
         if entries.get("properties").is_none() {
             return Err(partial("properties"));
         }
-        let in_trash = entries.read("in_trash").unwrap_or(false);
+        // Absent in some answers; something else than true or false must not be taken for "not in the trash".
+        let in_trash = match entries.get("in_trash") {
+            Some(_) => entries.read("in_trash").ok_or_else(|| partial("in_trash"))?,
+            None => false,
+        };
         let is_archived = entries.read("is_archived");
         let parent = entries.read("parent").unwrap_or_default();
         Ok(Self { id, created_time, last_edited_time, in_trash, is_archived, parent, text })

@@ -16,6 +16,8 @@ pub struct TruncatedProperty {
     pub name: String,
     /// Its type.
     pub kind: String,
+    /// The number of items that the page shows: the whole list has at least as many.
+    pub shown: usize,
 }
 
 /// The properties of a page that must be read in full through the property endpoint.
@@ -36,7 +38,8 @@ pub fn truncated_properties(page: &RawValue) -> serde_json::Result<Vec<Truncated
         if is_cut(&kind, &property)?
             && let Some(id) = property.read::<String>("id")
         {
-            truncated.push(TruncatedProperty { id, name, kind });
+            let shown = property.read::<Vec<&RawValue>>(&kind).map_or(0, |elements| elements.len());
+            truncated.push(TruncatedProperty { id, name, kind, shown });
         }
     }
     Ok(truncated)

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Partition;
 use crate::http::one_line;
-use crate::ids::{DataSourceId, DatabaseId};
+use crate::ids::{DataSourceId, DatabaseId, PageId};
 
 /// One query of a data source, sorted by creation time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +177,21 @@ pub struct DataSourceInfo {
 /// The parent of a page or data source; only the ids that we compare.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct ParentInfo {
+    /// What kind of parent it is.
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
+    /// Page above.
+    #[serde(default)]
+    pub page_id: Option<String>,
+    /// Block above.
+    #[serde(default)]
+    pub block_id: Option<String>,
+    /// Agent above, since May 2026 (facts/notion §8).
+    #[serde(default)]
+    pub agent_id: Option<String>,
+    /// Whether it stands at the top of the workspace.
+    #[serde(default)]
+    pub workspace: Option<bool>,
     /// Database above.
     #[serde(default)]
     pub database_id: Option<String>,
@@ -185,13 +200,33 @@ pub struct ParentInfo {
     pub data_source_id: Option<String>,
 }
 
-/// One page of a property's items.
-#[derive(Debug)]
-pub struct PropertyItems {
-    /// The items, raw; a property that is not paged comes as one item.
-    pub items: Vec<Box<RawValue>>,
-    /// Cursor of the next page.
-    pub next_cursor: Option<String>,
+/// The frame of an answer: what it says it is.
+#[derive(Debug, Deserialize)]
+pub(super) struct Frame {
+    #[serde(default)]
+    object: String,
+    #[serde(default)]
+    id: Option<String>,
+}
+
+impl Frame {
+    /// Reads the frame of a body.
+    pub(super) fn read(body: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(body).map_err(|error| error.to_string())
+    }
+
+    /// Checks that the answer is the object that was asked for.
+    pub(super) fn is(&self, object: &str, id: Option<&str>) -> Result<(), String> {
+        if self.object != object {
+            return Err(format!("it is a {:?} object and not a {object:?}", one_line(&self.object)));
+        }
+        let Some(asked) = id else { return Ok(()) };
+        let found = self.id.as_deref().unwrap_or_default();
+        if PageId::parse(found).is_ok_and(|found| found.to_string() == asked) {
+            return Ok(());
+        }
+        Err(format!("it is {object} {:?} and not {asked}", one_line(found)))
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ pub enum Item {
     Table(TableItem),
     /// One difference that `verify` found.
     Difference(DifferenceItem),
+    /// One view that `views` made, or left as it is.
+    View(ViewItem),
+    /// The SQL of one view.
+    ViewText(ViewText),
 }
 
 impl Item {
@@ -43,6 +47,11 @@ impl Item {
             }
             Self::Table(_) => Vec::new(),
             Self::Difference(item) => item.detail.iter_mut().collect(),
+            Self::View(item) => {
+                item.schema_changes.iter_mut().flat_map(SchemaChange::texts_mut).chain([&mut item.view]).collect()
+            }
+            // The SQL is there to be copied, so it is whole or left out.
+            Self::ViewText(item) => vec![&mut item.view],
         }
     }
 
@@ -250,6 +259,71 @@ pub struct RunItem {
     pub error_class: Option<String>,
     /// The failure's message.
     pub error_message: Option<String>,
+}
+
+/// One view that `views` made, or left as it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct ViewItem {
+    /// The full name.
+    pub view: String,
+    /// The result: `made`, `unchanged` and the like.
+    pub state: &'static str,
+    /// The changes of the data source's schema since the version before.
+    pub schema_changes: Vec<SchemaChange>,
+}
+
+/// A change of a data source's schema.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum SchemaChange {
+    /// One change.
+    One {
+        /// The kind: `property_added`, `property_renamed` and the like.
+        change: &'static str,
+        /// The property's present name, or its last one.
+        property: String,
+        /// The value before.
+        from: Option<String>,
+        /// The value now.
+        to: Option<String>,
+    },
+    /// The count of those that are not shown.
+    More {
+        /// Always `more`.
+        change: &'static str,
+        /// The count.
+        count: usize,
+    },
+}
+
+impl SchemaChange {
+    fn texts_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::One { property, from, to, .. } => [property].into_iter().chain(from).chain(to).collect(),
+            Self::More { .. } => Vec::new(),
+        }
+    }
+
+    /// Describes the change for people.
+    pub fn described(&self) -> String {
+        match self {
+            Self::One { change, property, from, to } => {
+                let part =
+                    |part: &Option<String>| part.as_ref().map_or_else(|| "-".to_owned(), |text| format!("{text:?}"));
+                format!("{} {property:?}: {} → {}", change.replace('_', " "), part(from), part(to))
+            }
+            Self::More { count, .. } => format!("{count} more"),
+        }
+    }
+}
+
+/// The SQL of one view.
+#[derive(Debug, Clone, Serialize)]
+pub struct ViewText {
+    /// The full name.
+    pub view: String,
+    /// The statement that makes it.
+    pub sql: String,
 }
 
 /// The kind of a difference between the table and Notion.

@@ -97,6 +97,9 @@ pub struct Report {
     /// Findings of other actions: health checks, databases, tables, status rows, differences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item>,
+    /// The number of changes found in the databases' schemas; only where there are typed views.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub schema_changes: u64,
     /// Facts that an operator should know although the run continued.
     pub warnings: Vec<String>,
     /// Counts of what is not shown here because the report would be too large.
@@ -207,6 +210,10 @@ fn action_name<S: Serializer>(action: &Option<ActionKind>, serializer: S) -> Res
     serializer.serialize_str(action.map_or(UNKNOWN_ACTION, ActionKind::name))
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl Report {
     /// The action's name; `unknown` where the event could not be understood.
     #[must_use]
@@ -229,6 +236,7 @@ impl Report {
             data_sources: Vec::new(),
             verification: None,
             items: Vec::new(),
+            schema_changes: 0,
             warnings: Vec::new(),
             left_out: None,
             retry_after_seconds: None,

@@ -13,7 +13,7 @@ use super::{Ended, OutOfTime, Stop, SyncConfig};
 use crate::databricks;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database};
-use crate::notion::{self, DataSourceRef};
+use crate::notion::{self, DataSourceRef, NotionError};
 use crate::run::Run;
 use crate::run::clock::Clock;
 use crate::run::report::{Outcome, Report};
@@ -117,6 +117,7 @@ impl Engine<'_> {
     /// As a sync; `RemovalShareExceeded` when the guard refuses.
     pub async fn sweep(&self, allow_removals: bool, report: &mut Report) -> Result<(), Failure> {
         let swept = match self.sources().await {
+            Ok(found) if found.sources.is_empty() && !allow_removals => Ended::of(Err(self.no_data_source()))?,
             Ok(found) => sweep::sweep(self, &found.sources, HashMap::new(), allow_removals, report).await?,
             Err(stop) => Ended::of(Err(stop))?,
         };
@@ -138,12 +139,7 @@ impl Engine<'_> {
     async fn sync_sources(&self, options: SyncOptions, report: &mut Report) -> Result<(), Stop> {
         let Sources { sources, notion_clock } = self.sources().await?;
         if sources.is_empty() {
-            let message = format!(
-                "database {} ({}) lists no data source, so nothing was read or marked: all of them are in the trash or not \
-                 shared, or it is a linked view (sync the original); `sweep` marks the rows of removed ones",
-                self.database.name, self.database.id
-            );
-            return Err(Failure::new(FailureClass::SourceAccessLost, message).into());
+            return Err(self.no_data_source());
         }
         self.check_clock(notion_clock);
         let ids: Vec<DataSourceId> = sources.iter().map(|source| source.id).collect();
@@ -187,6 +183,17 @@ impl Engine<'_> {
         }
     }
 
+    /// A database that lists no data source: access was lost, or somebody removed all of them. Nobody can tell, however few
+    /// rows there are.
+    fn no_data_source(&self) -> Stop {
+        let message = format!(
+            "database {} ({}) lists no data source, so nothing was read or marked: all of them are in the trash or not \
+             shared, or it is a linked view (sync the original); `sweep --allow-removals` marks the rows of removed ones",
+            self.database.name, self.database.id
+        );
+        Failure::new(FailureClass::SourceAccessLost, message).into()
+    }
+
     /// Lists the data sources of the database, in every run: a user can add one at any time.
     async fn sources(&self) -> Result<Sources, Stop> {
         let database = self.database;
@@ -200,12 +207,8 @@ impl Engine<'_> {
                 let notion_clock = NotionClock { answered_at: info.answered_at, received_at: Instant::now() };
                 Ok(Sources { sources: info.data_sources, notion_clock })
             }
-            Err(error) if error.is_not_found() || error.is_forbidden() => {
-                let message =
-                    format!("database {} ({}) is not visible, nothing was marked: {error}", database.name, database.id);
-                Err(Failure::new(FailureClass::SourceAccessLost, message).into())
-            }
-            Err(error) => Err(error.into()),
+            Err(NotionError::DeadlineNear { retry_after }) => Err(OutOfTime { retry_after }.into()),
+            Err(error) => Err(error.of_database(database).into()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::Stop;
 use crate::failure::{Failure, FailureClass};
-use crate::notion::{Client, PageRow, TruncatedProperty, truncated_properties};
+use crate::notion::{Client, Meaning, NotionError, PageRow, TruncatedProperty, truncated_properties};
 use crate::run::Run;
 
 /// Pages of 100 items read of one property: 10,000 items. Beyond it the value is marked as incomplete, with a warning.
@@ -56,7 +56,7 @@ pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Resul
         match read_items(notion, page, &property, run).await {
             Ok(Items { items, left_out }) => {
                 hydration.warnings.extend(left_out.iter().map(|why| format!("{context} {why}")));
-                let TruncatedProperty { id, name, kind } = property;
+                let TruncatedProperty { id, name, kind, .. } = property;
                 properties.insert(id, Hydrated { name, kind, complete: left_out.is_none(), items });
             }
             Err(ReadError::NotFound) if is_gone(notion, page, run).await? => {
@@ -67,7 +67,7 @@ pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Resul
             }
             Err(ReadError::NotFound) => {
                 hydration.warnings.push(format!("{context} could not be read in full: Notion does not find it"));
-                let TruncatedProperty { id, name, kind } = property;
+                let TruncatedProperty { id, name, kind, .. } = property;
                 properties.insert(id, Hydrated { name, kind, complete: false, items: Vec::new() });
             }
             Err(ReadError::Stopped(stop)) => return Err(stop.context(context)),
@@ -83,7 +83,7 @@ pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Resul
 async fn is_gone(notion: &Client, page: &PageRow, run: &Run) -> Result<bool, Stop> {
     match notion.page(page.id, run).await {
         Ok(text) => Ok(PageRow::read(text).is_ok_and(|page| page.in_trash)),
-        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) if error.meaning() == Some(Meaning::NotFound) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }
@@ -110,16 +110,20 @@ async fn read_items(
     loop {
         match read_item_pages(notion, page, property, run).await {
             // A cursor that died: these few pages are simply read again.
-            Err(error) if error.is_rejected_cursor() && restarts < MAX_CURSOR_RESTARTS => restarts += 1,
-            Err(error) if error.is_rejected_cursor() => {
+            Err(error) if is_rejected_cursor(&error) && restarts < MAX_CURSOR_RESTARTS => restarts += 1,
+            Err(error) if is_rejected_cursor(&error) => {
                 let message = format!("its cursor was rejected {} times, last: {error}", restarts + 1);
                 return Err(ReadError::Stopped(Failure::new(FailureClass::CursorRejected, message).into()));
             }
-            Err(error) if error.is_not_found() => return Err(ReadError::NotFound),
+            Err(error) if error.meaning() == Some(Meaning::NotFound) => return Err(ReadError::NotFound),
             Err(error) => return Err(ReadError::Stopped(error.into())),
             Ok(read) => return Ok(read),
         }
     }
+}
+
+fn is_rejected_cursor(error: &NotionError) -> bool {
+    error.meaning() == Some(Meaning::CursorRejected)
 }
 
 async fn read_item_pages(
@@ -127,18 +131,28 @@ async fn read_item_pages(
     page: &PageRow,
     property: &TruncatedProperty,
     run: &Run,
-) -> Result<Items, crate::notion::NotionError> {
+) -> Result<Items, NotionError> {
     let mut items = Vec::new();
     let mut cursors = HashSet::new();
     let mut empty_pages = 0;
     let mut cursor: Option<String> = None;
     for _ in 0..MAX_ITEM_PAGES {
-        let read = notion.property_items(page.id, &property.id, cursor.as_deref(), run).await?;
+        let read = notion.property_items(page.id, property, cursor.as_deref(), run).await?;
         empty_pages = if read.items.is_empty() { empty_pages + 1 } else { 0 };
         items.extend(read.items);
         cursor = read.next_cursor;
         match &cursor {
-            None => return Ok(Items { items, left_out: None }),
+            None => {
+                // What the page itself showed is there: a list that ends before it is not the whole one.
+                let left_out = (items.len() < property.shown).then(|| {
+                    format!(
+                        "could not be read in full: Notion lists {} of at least {} items",
+                        items.len(),
+                        property.shown
+                    )
+                });
+                return Ok(Items { items, left_out });
+            }
             Some(next) if empty_pages > MOST_EMPTY_PAGES || !cursors.insert(next.clone()) => {
                 let why = "could not be read in full: Notion says that there is more and does not lead on to it";
                 return Ok(Items { items, left_out: Some(why.to_owned()) });

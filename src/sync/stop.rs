@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::databricks::DatabricksError;
 use crate::failure::{Failure, FailureClass};
-use crate::notion::NotionError;
+use crate::http::exchange::{ExchangeError, Service};
 
 /// The time for work is over: the position is stored, and the run answers `partial`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,19 +72,10 @@ impl From<OutOfTime> for Stop {
     }
 }
 
-impl From<NotionError> for Stop {
-    fn from(error: NotionError) -> Self {
+impl<S: Service> From<ExchangeError<S>> for Stop {
+    fn from(error: ExchangeError<S>) -> Self {
         match error {
-            NotionError::DeadlineNear { retry_after } => OutOfTime { retry_after }.into(),
-            error => Self::Failed(error.into()),
-        }
-    }
-}
-
-impl From<DatabricksError> for Stop {
-    fn from(error: DatabricksError) -> Self {
-        match error {
-            DatabricksError::DeadlineNear { retry_after } => OutOfTime { retry_after }.into(),
+            ExchangeError::DeadlineNear { retry_after } => OutOfTime { retry_after }.into(),
             error => Self::Failed(error.into()),
         }
     }

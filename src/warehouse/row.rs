@@ -105,6 +105,8 @@ pub enum RemovalReason {
     Gone,
     /// Its whole data source was removed from the database.
     DataSourceRemoved,
+    /// The page is a database now.
+    BecameDatabase,
 }
 
 impl RemovalReason {
@@ -116,6 +118,7 @@ impl RemovalReason {
             Self::Moved => "moved",
             Self::Gone => "gone",
             Self::DataSourceRemoved => "data_source_removed",
+            Self::BecameDatabase => "became_database",
         }
     }
 }

@@ -84,6 +84,8 @@ pub fn compare_listing(
     };
     let created_to = window.to.map_or("", |_| " AND created_time < :created_to");
     let created = format!("{created_from}{created_to}");
+    // The keys are counted through an expression: Databricks may take `count(DISTINCT page_id)` for `count(page_id)`, because
+    // the table's informational key says RELY, and then no duplicate would ever be found.
     let text = format!(
         "WITH seen AS (
   SELECT r.page_id, r.data_source_id, r.is_archived, CAST(r.last_edited_time AS TIMESTAMP) AS last_edited_time
@@ -105,7 +107,7 @@ UNION ALL
 SELECT CAST(count(*) AS STRING) AS page_id, CAST(NULL AS STRING) AS data_source_id, 'live_rows' AS side FROM {pages}
 WHERE database_id = :database_id AND removed_at IS NULL
 UNION ALL
-SELECT CAST(count(*) - count(DISTINCT page_id) AS STRING) AS page_id, CAST(NULL AS STRING) AS data_source_id,
+SELECT CAST(count(*) - count(DISTINCT concat('', page_id)) AS STRING) AS page_id, CAST(NULL AS STRING) AS data_source_id,
   'duplicate_rows' AS side FROM {pages} WHERE database_id = :database_id
 ORDER BY side, page_id",
         pages = tables.pages

@@ -10,6 +10,10 @@ pub struct Tables {
     pub pages: QualifiedName,
     /// `notion_sync_watermarks`.
     pub watermarks: QualifiedName,
+    /// `notion_schemas`.
+    pub schemas: QualifiedName,
+    /// `notion_columns`.
+    pub columns: QualifiedName,
 }
 
 impl Tables {
@@ -17,13 +21,24 @@ impl Tables {
     #[must_use]
     pub fn of(config: &DatabricksConfig) -> Self {
         let name = |table| QualifiedName::new(&config.catalog, &config.schema, table);
-        Self { pages: name(PAGES.name), watermarks: name(WATERMARKS.name) }
+        Self {
+            pages: name(PAGES.name),
+            watermarks: name(WATERMARKS.name),
+            schemas: name(SCHEMAS.name),
+            columns: name(COLUMNS.name),
+        }
     }
 
     /// Each table with its definition.
     #[must_use]
     pub fn definitions(&self) -> [(&QualifiedName, &'static TableDefinition); 2] {
         [(&self.pages, &PAGES), (&self.watermarks, &WATERMARKS)]
+    }
+
+    /// The tables that only the typed views need, each with its definition.
+    #[must_use]
+    pub fn views_definitions(&self) -> [(&QualifiedName, &'static TableDefinition); 2] {
+        [(&self.schemas, &SCHEMAS), (&self.columns, &COLUMNS)]
     }
 }
 
@@ -33,7 +48,7 @@ pub struct TableDefinition {
     /// Name without catalog and schema.
     pub name: &'static str,
     columns: &'static [Column],
-    key: [&'static str; 2],
+    key: &'static [&'static str],
     cluster_by: &'static str,
     comment: &'static str,
 }
@@ -69,12 +84,12 @@ const PAGES: TableDefinition = TableDefinition {
         required("is_archived", "BOOLEAN", "archived in Notion"),
         required("in_trash", "BOOLEAN", "in the trash of Notion"),
         optional("removed_at", "TIMESTAMP", "when a sweep found the page removed; null = live"),
-        optional("removal_reason", "STRING", "trashed | moved | gone | data_source_removed"),
+        optional("removal_reason", "STRING", "trashed | moved | gone | became_database | data_source_removed"),
         required("api_version", "STRING", "Notion-Version the payload was read with"),
         required("ingested_at", "TIMESTAMP", "when this version was written"),
         required("sync_run_id", "STRING", "run that wrote this version"),
     ],
-    key: ["page_id", "database_id"],
+    key: &["page_id", "database_id"],
     cluster_by: "database_id, page_id",
     comment: "Bronze: one row per Notion page and database, latest version",
 };
@@ -93,20 +108,60 @@ const WATERMARKS: TableDefinition = TableDefinition {
         required("updated_at", "TIMESTAMP", "when this row was written"),
         required("sync_run_id", "STRING", "run that wrote this row"),
     ],
-    key: ["database_id", "data_source_id"],
+    key: &["database_id", "data_source_id"],
     cluster_by: "database_id, data_source_id",
     comment: "Truth of the Notion sync: one row per data source",
 };
 
 /// Compares texts byte for byte, as our keys are compared.
 const PLAIN_COLLATION: &str = "UTF8_BINARY";
+const SCHEMAS: TableDefinition = TableDefinition {
+    name: "notion_schemas",
+    columns: &[
+        required("data_source_id", "STRING", "Notion data source id (key)"),
+        required("first_seen_at", "TIMESTAMP", "when this version of the schema was first seen (key)"),
+        required("database_id", "STRING", "Notion database id"),
+        required("database_name", "STRING", "configured name of the database"),
+        required("data_source_name", "STRING", "name of the data source in Notion"),
+        required("view_name", "STRING", "name of its typed view, frozen when first seen"),
+        required("schema_sha256", "STRING", "SHA-256 of the schema without its volatile parts"),
+        required("payload", "STRING", "data source JSON byte for byte as received"),
+        required("labels", "STRING", "present names of options and status groups by id, JSON"),
+        required("last_seen_at", "TIMESTAMP", "when this version was last known to hold"),
+        required("api_version", "STRING", "Notion-Version the payload was read with"),
+        required("sync_run_id", "STRING", "run that wrote this row"),
+    ],
+    key: &["data_source_id", "first_seen_at"],
+    cluster_by: "data_source_id, first_seen_at",
+    comment: "History of the schemas of Notion data sources: one row per version",
+};
+
+const COLUMNS: TableDefinition = TableDefinition {
+    name: "notion_columns",
+    columns: &[
+        required("data_source_id", "STRING", "Notion data source id (key)"),
+        required("property_id", "STRING", "Notion property id as received (key)"),
+        required("part", "STRING", "which part of the value the column shows (key)"),
+        required("sql_type", "STRING", "SQL type of the column (key)"),
+        required("column_name", "STRING", "name of the column, frozen when first seen"),
+        required("property_type", "STRING", "present type of the property"),
+        required("property_name", "STRING", "present name of the property"),
+        required("position", "INT", "place of the column in its view"),
+        required("seen_from", "TIMESTAMP", "when the property was first seen with this type"),
+        optional("seen_to", "TIMESTAMP", "when it was found gone or of another type; null = present"),
+        required("sync_run_id", "STRING", "run that wrote this row"),
+    ],
+    key: &["data_source_id", "property_id", "part", "sql_type"],
+    cluster_by: "data_source_id, property_id",
+    comment: "Columns of the typed views: a property id and a type are one column for ever",
+};
 
 const PROPERTIES: &str = "'delta.enableChangeDataFeed'='true','delta.enableDeletionVectors'='true'";
 
 /// `CREATE SCHEMA IF NOT EXISTS`.
 #[must_use]
-pub fn create_schema(config: &DatabricksConfig) -> Statement {
-    let [catalog, schema] = [&config.catalog, &config.schema].map(|name| quote_identifier(name));
+pub fn create_schema(catalog: &str, schema: &str) -> Statement {
+    let [catalog, schema] = [catalog, schema].map(quote_identifier);
     plain("creation of the schema", format!("CREATE SCHEMA IF NOT EXISTS {catalog}.{schema}"))
 }
 
@@ -224,7 +279,7 @@ pub fn try_merge(name: &QualifiedName, definition: &TableDefinition) -> Statemen
         .iter()
         .map(|column| format!("CAST(r.{0} AS {1}) AS {0}", column.name, column.kind))
         .collect();
-    let on = definition.key.map(|name| format!("t.{name} = s.{name}")).join(" AND ");
+    let on = definition.key.iter().map(|name| format!("t.{name} = s.{name}")).collect::<Vec<_>>().join(" AND ");
     let text = format!(
         "MERGE INTO {name} AS t
 USING (SELECT {} FROM (SELECT explode(from_json('[]', 'ARRAY<STRUCT<{fields}>>')) AS r)) AS s

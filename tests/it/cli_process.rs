@@ -215,8 +215,8 @@ fn a_run_that_is_interrupted_stores_how_far_it_has_come_and_the_next_one_goes_on
                 World::builder().variable("BATCH_SIZE", "10").variable("MERGE_BATCH_BYTES", "64KiB").build().await;
             world.run_clock();
             let rows = add_rows(&world, 120);
-            // It would be told to wait for longer than anybody's patience.
-            let limited = Answer::notion_rate_limited("public_api_space_request_rate_limit", Some(1_800));
+            // It is told to wait for longer than anybody's patience, and not so long that it fails at once.
+            let limited = Answer::notion_rate_limited("public_api_space_request_rate_limit", Some(600));
             world.notion_faults.add(Rule::new(Fault::Answer(limited)).exchange(8));
             let running = Running::start(&world.variables, &["sync", "--output", "json"]);
             running.until(|| world.notion_faults.exchanges().iter().any(|exchange| exchange.fault.is_some())).await;

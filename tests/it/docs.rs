@@ -105,7 +105,7 @@ fn every_sample_event_parses_and_stands_in_the_readme() {
         let request = request.unwrap_or_else(|failure| panic!("events/{sample}: {failure:?}"));
         actions.insert(request.action.name());
     }
-    let all = ["health", "init-tables", "list-databases", "status", "sweep", "sync", "verify"];
+    let all = ["health", "init-tables", "list-databases", "status", "sweep", "sync", "verify", "views"];
     assert_eq!(actions, all.into(), "a sample of every action: {:?}", Action::Health.name());
 }
 

@@ -18,7 +18,8 @@ use notion_sync::failure::Failure;
 use notion_sync::http::retry::RetryPolicy;
 use notion_sync::ids::{DataSourceId, Database, DatabaseId, DatabaseName, PageId};
 use notion_sync::notion::{
-    self, NotionConfig, PageRow, Partition, Query, SortOrder, truncated_properties, volatile_spans, without_request_id,
+    self, NotionConfig, PageRow, Partition, Query, SortOrder, TruncatedProperty, truncated_properties, volatile_spans,
+    without_request_id,
 };
 use notion_sync::run::Run;
 use notion_sync::run::clock::Clock;
@@ -495,7 +496,9 @@ fn answers_of_notion() {
                 Ok(page) => page.rows.into_iter().for_each(|row| drop(PageRow::read(row))),
                 Err(error) => shown(error),
             }
-            client.property_items(page_id, "a%3Ab", None, &run()).await.map_or_else(shown, drop);
+            let (id, name, kind) = ("vY%3BV".to_owned(), "Epic".to_owned(), "relation".to_owned());
+            let property = TruncatedProperty { id, name, kind, shown: 1 };
+            client.property_items(page_id, &property, None, &run()).await.map_or_else(shown, drop);
             client.page(page_id, &run()).await.map_or_else(shown, drop);
             client.database(database().id, &run()).await.map_or_else(shown, drop);
             client.data_source(source(), &run()).await.map_or_else(shown, drop);

@@ -258,13 +258,13 @@ fn a_404_that_is_not_notions_own_marks_nothing() {
         world.sync().await;
         world.edit(|workspace| workspace.delete_for_good(&rows[0]).unwrap());
         let before = world.table().await;
-        for answer in [
-            Answer::new(404, "text/html", "<html><h1>404 Not Found</h1></html>"),
-            Answer::notion(404, "invalid_request_url", "Invalid request URL."),
-        ] {
-            world.notion_faults.add(Rule::new(Fault::Answer(answer)).path("/pages/"));
-            failed(world.try_sweep(false).await, FailureClass::SourceAccessLost);
+        let html = Answer::new(404, "text/html", "<html><h1>404 Not Found</h1></html>");
+        let path = Answer::notion(404, "invalid_request_url", "Invalid request URL.");
+        for (answer, class) in [(html, FailureClass::NotionUnavailable), (path, FailureClass::RowUnclear)] {
+            world.notion_faults.add(Rule::new(Fault::Answer(answer)).path("/pages/").always());
+            failed(world.try_sweep(false).await, class);
             assert_eq!(world.table().await, before);
+            world.notion_faults.clear_rules();
         }
         world.sweep().await;
         world.assert_table_equals_notion().await;

@@ -22,6 +22,7 @@ const FLOORS: &[&str] = &[
     "databricks",
     "warehouse",
     "watermark",
+    "views",
     "sync",
     "config",
     "clients",
@@ -251,7 +252,8 @@ fn no_file_names_a_machine_or_a_registry() {
 /// The product's files that hold one of these, unit tests left out.
 fn product_files_with(marks: &[&str]) -> Vec<String> {
     let holds = |file: &String| {
-        let text = code(&read(file));
+        // It changes nothing.
+        let text = code(&read(file)).replace("SHOW CREATE TABLE", "");
         marks.iter().any(|mark| text.contains(mark))
     };
     let is_product = |file: &String| !file.ends_with("/tests.rs");
@@ -263,6 +265,8 @@ fn ddl_is_in_init_tables_alone() {
     let texts =
         ["CREATE TABLE", "CREATE SCHEMA", "ALTER TABLE", "DROP ", "TRUNCATE ", "RESTORE TABLE", "OPTIMIZE ", "VACUUM "];
     assert_eq!(product_files_with(&texts), ["src/warehouse/tables.rs"]);
+    // Views hold no rows: they follow the schema in Notion, so the run that sees it move makes them.
+    assert_eq!(product_files_with(&["CREATE OR REPLACE", "CREATE VIEW", "ALTER VIEW"]), ["src/views/text.rs"]);
     let makers = [
         "create_table(",
         "create_plain_table(",

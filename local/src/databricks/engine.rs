@@ -18,7 +18,8 @@ use super::sail::{Sail, SailSettings, tables_in};
 use super::session::{Call, Session};
 use super::shape::{StatementKind, written_table};
 use super::tokens::{closing, quoted_name, text_literal, tokens};
-use super::zone::SessionZone;
+use super::views;
+use super::zone::{ANSI, SessionZone};
 
 /// The engine could not be started or reached.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +63,6 @@ pub enum EngineError {
         message: String,
     },
 }
-
-/// A warehouse raises an error where a cast, a sum or a division has no result.
-const ANSI: (&str, &str) = ("spark.sql.ansi.enabled", "true");
 
 /// A SQL engine; clones share it. One serves many endpoints and schemas at once, on any runtime.
 #[derive(Debug, Clone)]
@@ -125,6 +123,7 @@ impl Engine {
         let engine = Self::over(session, backend, settings.time_zone, settings.catalogs);
         engine.configure(&[("spark.sql.session.timeZone", settings.time_zone.name), ANSI]).await?;
         engine.register_tables(&settings.data_directory).await?;
+        engine.register_views(&settings.data_directory).await?;
         Ok(engine)
     }
 
@@ -238,6 +237,17 @@ impl Engine {
                 let _ = tokio::fs::remove_dir_all(directory).await;
                 Ok(ResultSet::default())
             }
+            Plan::CreateView(view, sql) => {
+                self.inner.session.execute(&sql, call).await?;
+                views::keep(data_directory, &view, &sql).await?;
+                Ok(ResultSet::default())
+            }
+            Plan::ShowCreate(view) => views::shown(data_directory, &view).await,
+            Plan::DropView(view, sql) => {
+                self.inner.session.execute(&sql, call).await?;
+                views::forget(data_directory, &view).await?;
+                Ok(ResultSet::default())
+            }
             Plan::Run(sql) => {
                 let directory = written.map(|table| location(data_directory, table)).transpose()?;
                 let before = directory.as_deref().and_then(newest_version);
@@ -348,6 +358,25 @@ impl Engine {
             ] {
                 let refused = |error: StatementError| EngineError::Refused {
                     doing: format!("register {name}"),
+                    message: error.message,
+                };
+                self.query(&sql).await.map_err(refused)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Makes every view again that was made before: Sail's catalog is in memory only.
+    async fn register_views(&self, data_directory: &Path) -> Result<(), EngineError> {
+        let views = views::views_in(data_directory, &self.inner.catalogs)
+            .map_err(|source| EngineError::DataDirectory { path: data_directory.to_owned(), source })?;
+        for ([catalog, schema], text) in views {
+            let schema = format!("CREATE SCHEMA IF NOT EXISTS {}.{}", quoted_name(&catalog), quoted_name(&schema));
+            for sql in [schema, text] {
+                let refused = |error: StatementError| EngineError::Refused {
+                    doing: "register a view".to_owned(),
                     message: error.message,
                 };
                 self.query(&sql).await.map_err(refused)?;

@@ -31,6 +31,7 @@ mod statements;
 #[cfg(test)]
 mod stories;
 mod tokens;
+mod views;
 mod wire;
 mod zone;
 

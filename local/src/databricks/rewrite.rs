@@ -18,6 +18,12 @@ pub(super) enum Plan {
     Accept,
     /// Run, then delete the directory: a managed table or schema takes its files along.
     RunAndDelete(String, PathBuf),
+    /// Make a view with this text, and keep the text: Sail does not show it again.
+    CreateView(TableName, String),
+    /// Show the text of a view.
+    ShowCreate(TableName),
+    /// Drop a view with this text.
+    DropView(TableName, String),
     /// Add columns (name, type and comment as written) to a table.
     AddColumns(TableName, Vec<Column>),
 }
@@ -85,6 +91,12 @@ pub(super) fn plan(sql: &str, namespace: &Namespace, data_directory: &Path) -> R
     match words.as_slice() {
         ["CREATE", "TABLE", ..] => create_table(sql, &found, 2, namespace, data_directory),
         ["CREATE", "OR", "REPLACE", "TABLE", ..] => Err(StatementError::unsupported("CREATE OR REPLACE TABLE")),
+        ["CREATE", "VIEW", ..] => Ok(Plan::CreateView(named(&found, 2, "NOT", namespace)?, sql.to_owned())),
+        ["CREATE", "OR", "REPLACE", "VIEW", ..] => {
+            Ok(Plan::CreateView(named(&found, 4, "NOT", namespace)?, sql.to_owned()))
+        }
+        ["SHOW", "CREATE", "TABLE", ..] => Ok(Plan::ShowCreate(named(&found, 3, "NOT", namespace)?)),
+        ["DROP", "VIEW", ..] => Ok(Plan::DropView(named(&found, 2, "EXISTS", namespace)?, sql.to_owned())),
         ["DROP", "TABLE", ..] => {
             let at = if words.get(2) == Some(&"IF") { 4 } else { 2 };
             let name = namespace.complete(&name_at(&found, at)?.0)?;
@@ -95,6 +107,17 @@ pub(super) fn plan(sql: &str, namespace: &Namespace, data_directory: &Path) -> R
         ["CREATE", "SCHEMA" | "DATABASE", ..] => Ok(Plan::Run(without_catalog_clauses(sql, &found))),
         _ => Ok(Plan::Run(sql.to_owned())),
     }
+}
+
+/// The full name that stands at `at`, or behind `IF NOT EXISTS` or `IF EXISTS` there.
+fn named(found: &[Token<'_>], at: usize, after_if: &str, namespace: &Namespace) -> Result<TableName, StatementError> {
+    let is_if = found.get(at).is_some_and(|token| token.is("IF"));
+    let words = match (is_if, after_if) {
+        (false, _) => 0,
+        (true, "NOT") => 3,
+        (true, _) => 2,
+    };
+    namespace.complete(&name_at(found, at + words)?.0)
 }
 
 fn name_at(found: &[Token<'_>], at: usize) -> Result<(Vec<String>, usize), StatementError> {

@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
+/// A warehouse raises an error where a cast, a sum or a division has no result.
+pub(super) const ANSI: (&str, &str) = ("spark.sql.ansi.enabled", "true");
+
 /// A session's time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionZone {

@@ -24,6 +24,8 @@ use screen::Screen;
 
 /// The pace of requests to the emulator; the real API gets the default of 340 ms.
 const RATE_LIMIT_DELAY: &str = "5ms";
+/// The schema of the typed views.
+const VIEWS: &str = "notion";
 /// One call of the command line.
 const COMMAND_BOUND: Duration = Duration::from_secs(120);
 
@@ -109,6 +111,7 @@ impl<'w> Demo<'w> {
         screen.heading("The local stack")?;
         let mut stack = LocalStack::start(&stack_settings, now).await?;
         stack.environment_mut().set("RATE_LIMIT_DELAY", RATE_LIMIT_DELAY);
+        stack.environment_mut().set("VIEWS_SCHEMA", VIEWS);
         let env_file = settings.folder.join("env");
         stack.environment().write_env_file(&env_file)?;
         let lambda = LocalLambda::start(&settings.tools, &env_file, &settings.folder.join("lambda.log")).await?;

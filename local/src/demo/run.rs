@@ -22,6 +22,8 @@ pub(super) struct RunReport {
     pub(super) pages_unchanged: u64,
     pub(super) pages_removed: u64,
     pub(super) pages_hydrated: u64,
+    #[serde(default)]
+    pub(super) schema_changes: u64,
     pub(super) warnings: Vec<String>,
 }
 

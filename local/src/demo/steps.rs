@@ -1,9 +1,9 @@
-//! The story: first sync, nothing new, edits, removals, and the comparison.
+//! The story: first sync, nothing new, edits, removals, the comparison, and a typed query that outlives a rename.
 
 use std::time::Instant;
 
 use super::run::{Run, statement_summaries};
-use super::{Demo, DemoError, promise};
+use super::{Demo, DemoError, VIEWS, promise};
 use crate::notion::{Destination, RowEdit, SignedUrls, Value};
 use crate::seed;
 use crate::stack::{CATALOG, SCHEMA};
@@ -32,6 +32,7 @@ impl Demo<'_> {
         self.remove_and_restore().await?;
         self.show_status().await?;
         self.compare().await?;
+        self.typed_views().await?;
         let seconds = started.elapsed().as_secs_f64();
         Ok(self.screen.heading(&format!("Done in {seconds:.0} s: the table is the workspace, byte for byte."))?)
     }
@@ -197,6 +198,42 @@ impl Demo<'_> {
             let shown = differences.iter().take(DIFFERENCES_SHOWN).cloned().collect::<Vec<_>>().join("\n  ");
             format!("{} differences between table and workspace:\n  {shown}", differences.len())
         })
+    }
+
+    /// A typed query answers the same after a property was renamed, though no row was read again.
+    async fn typed_views(&mut self) -> Result<(), DemoError> {
+        let query = format!(
+            "SELECT number, name, status, priority, timeline, size(budget_lines) AS lines FROM {CATALOG}.{VIEWS}.{CHANGED} \
+             ORDER BY number_number LIMIT 6"
+        );
+        self.screen.heading("Typed views: columns are found by the property's id")?;
+        self.screen.line(&query)?;
+        let before = self.answers(&query).await?;
+        self.screen
+            .line("Status is called Phase in Notion from now on. No row is edited, the sweep sees the schema move:")?;
+        let source = self.stack.database(CHANGED).and_then(|database| database.data_sources.first());
+        let source = source.map(|source| source.id.clone()).unwrap_or_default();
+        self.stack.notion().workspace(|workspace| workspace.rename_property(&source, "Status", "Phase"))?;
+        let sweep = self.invoke("sweep.json").await?;
+        self.show(std::slice::from_ref(&sweep))?;
+        all_complete(&sweep)?;
+        let (changes, updated) = (sweep.report.schema_changes, sweep.report.pages_updated);
+        promise(changes == 1 && updated == 0, || {
+            format!("the sweep saw {changes} changes of the schema and updated {updated} rows, instead of 1 and 0")
+        })?;
+        self.screen.line("The same query, word for word:")?;
+        let after = self.answers(&query).await?;
+        promise(before == after && !after.is_empty(), || "the same query answers otherwise after a rename".to_owned())
+    }
+
+    /// The answer of a query on typed views, shown.
+    async fn answers(&mut self, query: &str) -> Result<Vec<Vec<String>>, DemoError> {
+        let rows = self.stack.databricks().query(query).await;
+        let rows = rows.map_err(|error| DemoError::Promise(format!("{query}: {error:?}")))?;
+        let text = |cell: Option<String>| cell.unwrap_or_else(|| "NULL".to_owned());
+        let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.into_iter().map(text).collect()).collect();
+        self.screen.table(&["number", "name", "status", "priority", "timeline", "budget lines"], &rows, 5)?;
+        Ok(rows)
     }
 
     fn pages(&self, database: &str) -> Vec<String> {

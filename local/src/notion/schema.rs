@@ -11,6 +11,8 @@ pub(super) struct Schema {
     properties: Vec<Property>,
     /// Keys in the order Notion writes them: by id, the title last.
     shown_order: Vec<usize>,
+    /// The text that is served instead, planted by a caller.
+    raw: Option<String>,
 }
 
 /// One property.
@@ -47,7 +49,7 @@ impl Schema {
             choices: Vec::new(),
             target: None,
         };
-        Self { properties: vec![title], shown_order: vec![TITLE_KEY] }
+        Self { properties: vec![title], shown_order: vec![TITLE_KEY], raw: None }
     }
 
     pub(super) fn title_key() -> usize {
@@ -133,8 +135,16 @@ impl Schema {
         property.choices.push(Choice { stored_name: name.to_owned(), name: name.to_owned(), id, color });
     }
 
+    /// Plants the text of the schema; `None` = the properties' own again.
+    pub(super) fn plant(&mut self, raw: Option<String>) {
+        self.raw = raw;
+    }
+
     /// The schema as JSON, by name.
     pub(super) fn text(&self) -> String {
+        if let Some(raw) = &self.raw {
+            return raw.clone();
+        }
         self.shown()
             .fold(ObjectText::new(), |object, (_, property)| object.raw(&property.name, &property.text()))
             .finish()

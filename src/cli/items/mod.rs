@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::render::minute;
 use super::table::{Column, Grid};
 use crate::run::items::{
-    DatabaseItem, DifferenceItem, FailedRun, HealthItem, Item, RunItem, SourceItem, StateItem, StatusItem, TableItem,
+    DatabaseItem, DifferenceItem, FailedRun, HealthItem, Item, RunItem, SchemaChange, SourceItem, StateItem,
+    StatusItem, TableItem, ViewItem, ViewText,
 };
 
 /// The tables of a report's items, one for each kind.
@@ -18,6 +19,8 @@ pub(super) fn tables(items: &[Item], width: Option<usize>) -> Vec<String> {
             Item::Status(item) => found.status.push(item),
             Item::Table(item) => found.tables.push(item),
             Item::Difference(item) => found.differences.push(item),
+            Item::View(item) => found.views.push(item),
+            Item::ViewText(item) => found.view_texts.push(item),
         }
     }
     found.tables_of(width)
@@ -31,6 +34,8 @@ struct Found<'a> {
     status: Vec<&'a StatusItem>,
     tables: Vec<&'a TableItem>,
     differences: Vec<&'a DifferenceItem>,
+    views: Vec<&'a ViewItem>,
+    view_texts: Vec<&'a ViewText>,
 }
 
 impl Found<'_> {
@@ -50,6 +55,8 @@ impl Found<'_> {
         add(self.status.iter().any(|item| has_runs(&item)), runs(&self.status));
         add(!self.tables.is_empty(), made_tables(&self.tables));
         add(!self.differences.is_empty(), differences(&self.differences));
+        add(!self.views.is_empty(), views(&self.views));
+        tables.extend(self.view_texts.iter().map(|item| format!("{};\n", item.sql)));
         tables
     }
 }
@@ -247,6 +254,23 @@ fn differences(items: &[&DifferenceItem]) -> Grid {
             item.difference.described().to_owned(),
             item.detail.clone().unwrap_or_else(dash),
             item.data_source_id.map_or_else(dash, |id| id.to_string()),
+        ]);
+    }
+    grid
+}
+
+/// One row a view.
+fn views(items: &[&ViewItem]) -> Grid {
+    let mut grid = Grid::new(&[
+        Column::always("view"),
+        Column::always("state"),
+        Column::ranked("changes of the schema", 1).text(),
+    ]);
+    for item in items {
+        grid.row([
+            item.view.clone(),
+            item.state.to_owned(),
+            item.schema_changes.iter().map(SchemaChange::described).collect::<Vec<_>>().join("; "),
         ]);
     }
     grid

@@ -47,6 +47,13 @@ impl Sweep<'_> {
                     Err(Stop::Failed(failure)) => return Err(failure),
                 },
                 Ok(Verdict::Nothing) => {}
+                Ok(Verdict::Unclear(reason)) => {
+                    engine.run.warn(
+                        "row unclear",
+                        format!("page {}: {reason}; the row was left as it is", difference.page_id),
+                    );
+                    self.unclear.add(difference.page_id, reason);
+                }
                 Err(Stop::OutOfTime(out_of_time)) => {
                     classified = self.cut_short(out_of_time, &differences[index..], guard, differences)?;
                     break;

@@ -12,19 +12,15 @@ use crate::run::Run;
 use crate::run::clock::Minute;
 use crate::run::report::{DataSourceReport, Mode, Report, Totals};
 use crate::sync::Stop;
-use crate::warehouse::{ProofKey, Removal, RemovalReason};
+use crate::warehouse::{ProofKey, Removal};
 use crate::watermark::{PendingSweep, Position, StoreOutcome, StoredPosition, SweepProgress, Watermark};
 
 impl Sweep<'_> {
     /// Marks the removals that were found.
     pub(super) async fn mark(&self, report: &mut Report) -> Result<(), Stop> {
         let run = self.engine.run.for_merging();
-        let vanished: HashSet<DataSourceId> = self
-            .removals
-            .iter()
-            .filter(|(removal, _)| removal.removal_reason == RemovalReason::DataSourceRemoved)
-            .filter_map(|(_, source)| *source)
-            .collect();
+        let vanished: HashSet<DataSourceId> =
+            self.removals.iter().filter_map(|(_, source)| source.filter(|source| !self.ids.contains(source))).collect();
         for source in vanished {
             // Forgotten before its rows are marked: should it come back, they are all read again.
             self.engine.watermarks.drop_source(self.engine.database.id, source, &run).await?;

@@ -10,12 +10,14 @@ mod finish;
 mod guard;
 mod listing;
 mod mark;
+mod unclear;
 
 use std::collections::HashMap;
 
 use tracing::info;
 
 use self::guard::RemovalGuard;
+use self::unclear::UnclearRows;
 use super::merge::Merger;
 use super::seen_rows::SeenRows;
 use super::{Ended, Engine, OutOfTime, Stop};
@@ -44,6 +46,7 @@ struct Sweep<'a> {
     removals: Vec<(Removal, Option<DataSourceId>)>,
     /// The number of rows in the table beyond one for each key.
     duplicate_rows: u64,
+    unclear: UnclearRows,
 }
 
 /// The end of the comparison and classification.
@@ -96,6 +99,7 @@ async fn sweep_sources(
         compared_before: continues.map(|progress| progress.created_before),
         removals: Vec::new(),
         duplicate_rows: 0,
+        unclear: UnclearRows::default(),
     };
     let classified = sweep.classify_windows().await;
     let merged = sweep.merger.wait_in_flight().await;
@@ -117,10 +121,15 @@ async fn sweep_sources(
     merged?;
     sweep.mark(report).await?;
     let duplicate_rows = sweep.duplicate_rows;
+    let unclear = std::mem::take(&mut sweep.unclear);
     sweep.finish(out_of_time.is_none(), report).await?;
     if duplicate_rows > 0 {
         let tables = Tables::of(engine.databricks.config());
         return Err(duplicate_keys(&tables, engine.database.id, duplicate_rows).into());
+    }
+    // What is clear is marked and stored; the run fails all the same, so that somebody looks.
+    if let Some(failure) = unclear.into_failure(&engine.database.name) {
+        return Err(failure.into());
     }
     out_of_time.map_or(Ok(()), |out_of_time| Err(out_of_time.into()))
 }

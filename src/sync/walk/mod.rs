@@ -24,7 +24,7 @@ use super::Stop;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::DataSourceId;
 use crate::notion::{
-    Client, NotionError, PageError, PageRow, Partition, Query, QueryPage, SortOrder, shown_request_id,
+    Client, Meaning, NotionError, PageError, PageRow, Partition, Query, QueryPage, SortOrder, shown_request_id,
 };
 use crate::run::Run;
 use crate::run::clock::Minute;
@@ -128,11 +128,11 @@ impl Walker {
             let query = self.query();
             let page = match self.notion.query(self.data_source_id, &query, self.cursor.as_deref(), run).await {
                 Ok(page) => page,
-                Err(error) if error.is_rejected_cursor() && self.cursor.is_some() => {
+                Err(error) if error.meaning() == Some(Meaning::CursorRejected) && self.cursor.is_some() => {
                     self.restart_after_rejected_cursor(&error)?;
                     continue;
                 }
-                Err(error) if error.is_overload() && self.can_shrink() => {
+                Err(error) if error.meaning() == Some(Meaning::Overload) && self.can_shrink() => {
                     self.shrink_page(&error, run);
                     continue;
                 }
@@ -369,7 +369,7 @@ fn described(partition: Partition, data_source_id: DataSourceId) -> String {
 }
 
 fn failed(error: NotionError, partition: Partition, data_source_id: DataSourceId) -> Stop {
-    if error.is_not_found() || error.is_forbidden() {
+    if matches!(error.meaning(), Some(Meaning::NotFound | Meaning::Forbidden)) {
         let message = format!("data source {data_source_id} is no longer visible, nothing was marked: {error}");
         return Failure::new(FailureClass::SourceAccessLost, message).into();
     }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{described, failed, read_rows};
 use crate::ids::DataSourceId;
-use crate::notion::{Client, PageRow, Partition, Query, SortOrder};
+use crate::notion::{Client, Meaning, PageRow, Partition, Query, SortOrder};
 use crate::run::Run;
 use crate::run::clock::Minute;
 use crate::sync::Stop;
@@ -45,7 +45,7 @@ pub async fn read_tail(
     let page = match notion.query(data_source_id, &query, None, run).await {
         Ok(page) => page,
         // The walkers ask for smaller result pages; the tail is not worth it.
-        Err(error) if error.is_overload() => return Ok(None),
+        Err(error) if error.meaning() == Some(Meaning::Overload) => return Ok(None),
         Err(error) => return Err(failed(error, partition, data_source_id)),
     };
     let is_all = page.next_cursor.is_none() && !page.is_incomplete;

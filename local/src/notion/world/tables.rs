@@ -199,6 +199,17 @@ impl Workspace {
         if renamed { Ok(()) } else { Err(WorkspaceError(format!("property {property} has no option {name}"))) }
     }
 
+    /// Plants the text of a data source's `properties`, served byte for byte; `None` = its own properties again. Rows stay
+    /// as they are.
+    ///
+    /// # Errors
+    /// When there is no such data source.
+    pub fn plant_schema(&mut self, data_source_id: &str, text: Option<&str>) -> Result<(), WorkspaceError> {
+        self.find_source(data_source_id)?.schema.plant(text.map(str::to_owned));
+        self.revision += 1;
+        Ok(())
+    }
+
     /// The id of a property as the API writes it (percent-encoded).
     ///
     /// # Errors
