@@ -60,14 +60,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Returns the configuration that the process's environment holds.
-    ///
-    /// # Errors
-    /// As [`Config::from_variables`].
-    pub fn from_environment() -> Result<Self, Failure> {
-        Self::from_variables(&Variables::from_environment())
-    }
-
     /// Returns the configuration that `variables` hold.
     ///
     /// # Errors
