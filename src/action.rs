@@ -1,4 +1,4 @@
-//! What a run is asked to do; event and command line both end here.
+//! The actions of a run. Events and the command line both end here.
 
 use std::fmt;
 
@@ -61,7 +61,7 @@ impl ActionKind {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
-    /// Whether data flows: an operator's `status` or `verify` is no sign that it does.
+    /// Returns whether the action moves data. An operator's `status` or `verify` does not.
     #[must_use]
     pub const fn moves_data(self) -> bool {
         matches!(self, Self::Sync | Self::Sweep)
@@ -104,7 +104,7 @@ pub enum Action {
     },
 }
 
-/// What `sync` was asked to do.
+/// The options of `sync`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncRequest {
     /// The database to sync.
@@ -117,7 +117,7 @@ pub struct SyncRequest {
     pub allow_removals: bool,
 }
 
-/// What `sweep` was asked to do.
+/// The options of `sweep`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepRequest {
     /// The database to sweep.
@@ -126,7 +126,7 @@ pub struct SweepRequest {
     pub allow_removals: bool,
 }
 
-/// What `views` was asked to do.
+/// The options of `views`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewsRequest {
     /// The database whose views to make.

@@ -15,12 +15,12 @@ const FIELDS: [&str; 8] =
 /// Longest part of foreign text that a message repeats.
 const SHOWN_CHARACTERS: usize = 60;
 
-/// What an event asks for.
+/// A parsed event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// What to do.
+    /// The action to run.
     pub action: Action,
-    /// What triggered it (Scheduler's context attributes, say); kept for the log.
+    /// The trigger, such as Scheduler's context attributes. It is kept for the log.
     pub trigger: Option<Value>,
 }
 
@@ -206,7 +206,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// What kind of JSON a value is, for people.
+/// Returns the kind of a JSON value, in words for people.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -22,7 +22,7 @@ pub struct Metric {
     pub name: &'static str,
     /// Its unit in CloudWatch.
     pub unit: &'static str,
-    /// What it says, one sentence.
+    /// The metric's meaning in one sentence.
     pub doc: &'static str,
 }
 

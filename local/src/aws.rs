@@ -18,7 +18,7 @@ const START_TRIES: u32 = 3;
 const SERVICES: &str =
     "s3,sqs,sns,dynamodb,lambda,iam,sts,secretsmanager,logs,cloudwatch,cloudformation,scheduler,events,states";
 
-/// What went wrong with the emulator or a call to it.
+/// A failure of the emulator or of a call to it.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
     /// The process failed.
@@ -32,7 +32,7 @@ pub enum AwsError {
     Unreachable {
         /// The operation called.
         operation: String,
-        /// Why.
+        /// The cause.
         source: reqwest::Error,
     },
     /// A call was refused.
@@ -47,12 +47,12 @@ pub enum AwsError {
     },
 }
 
-/// How ministack is started.
+/// The settings of ministack.
 #[derive(Debug, Clone)]
 pub struct AwsSettings {
     /// The program, `.venv-aws/bin/ministack`.
     pub program: PathBuf,
-    /// Where it may write: its home, unpacked function code, its log.
+    /// The directory that it may write to: its home, unpacked function code, its log.
     pub folder: PathBuf,
     /// The port; none = any free one.
     pub port: Option<u16>,
@@ -96,7 +96,7 @@ impl AwsEmulator {
         Ok(Self { process, client })
     }
 
-    /// What `AWS_ENDPOINT_URL` should be.
+    /// Returns the value for `AWS_ENDPOINT_URL`.
     #[must_use]
     pub fn endpoint_url(&self) -> &str {
         &self.client.endpoint_url
@@ -108,7 +108,7 @@ impl AwsEmulator {
         &self.client
     }
 
-    /// Where the emulator writes its log.
+    /// Returns the path of the emulator's log.
     #[must_use]
     pub fn log_file(&self) -> &Path {
         self.process.log_file()

@@ -6,39 +6,39 @@ use serde_json::{Map, Value, json};
 use super::environment::Environment;
 use super::loopback;
 
-/// What went wrong with a call.
+/// A failed call.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The emulator did not answer.
     #[error("the Notion emulator at {base_url} does not answer ({source}); start it with `notion-sync-local up`")]
     Unreachable {
-        /// Where it was looked for.
+        /// The address that was tried.
         base_url: String,
-        /// Why.
+        /// The cause.
         source: reqwest::Error,
     },
     /// It refused the call.
     #[error("{path}: {message}")]
     Refused {
-        /// What was called.
+        /// The call.
         path: String,
-        /// What it says.
+        /// The answer's text.
         message: String,
     },
     /// Its answer has another shape.
     #[error("{path}: the answer could not be read: {source}")]
     Unreadable {
-        /// What was called.
+        /// The call.
         path: String,
-        /// Why.
+        /// The cause.
         source: serde_json::Error,
     },
     /// No database of that name or id.
     #[error("no database {name:?}; there are: {known}")]
     UnknownDatabase {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What there is.
+        /// The names that exist.
         known: String,
     },
     /// The properties given are no JSON object.
@@ -64,7 +64,7 @@ pub struct ListedDataSource {
     pub id: String,
     /// Its name in Notion.
     pub name: String,
-    /// How many rows live there, archived ones and those in the trash too.
+    /// The number of rows that live there, archived ones and those in the trash too.
     pub rows: usize,
 }
 
@@ -77,13 +77,13 @@ pub struct ListedRow {
     pub title: String,
     /// With the milliseconds that Notion hides.
     pub last_edited_time: String,
-    /// Whether it is in the archived partition.
+    /// True if it is in the archived partition.
     pub is_archived: bool,
-    /// Whether it is in the trash.
+    /// True if it is in the trash.
     pub in_trash: bool,
 }
 
-/// What happens to a row apart from an edit.
+/// A change of a row other than an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowAction {
     /// Into the archived partition.

@@ -22,7 +22,7 @@ const INVOKE_BOUND: Duration = Duration::from_secs(300);
 /// A port is picked before cargo-lambda binds it, and may be gone by then.
 const START_TRIES: u32 = 3;
 
-/// What went wrong with the local Lambda.
+/// A failure of the local Lambda.
 #[derive(Debug, thiserror::Error)]
 pub enum LambdaError {
     /// The server of the handler failed.
@@ -36,9 +36,9 @@ pub enum LambdaError {
     Function {
         /// The event's file.
         event: String,
-        /// What `cargo lambda invoke` says.
+        /// The output of `cargo lambda invoke`.
         message: String,
-        /// Where the handler writes.
+        /// The path of the handler's log.
         log_file: PathBuf,
     },
     /// The answer is no JSON.
@@ -46,7 +46,7 @@ pub enum LambdaError {
     Unreadable {
         /// The event's file.
         event: String,
-        /// Why.
+        /// The cause.
         source: serde_json::Error,
         /// The answer.
         text: String,
@@ -56,7 +56,7 @@ pub enum LambdaError {
     Slow {
         /// The event's file.
         event: String,
-        /// Where the handler writes.
+        /// The path of the handler's log.
         log_file: PathBuf,
     },
 }
@@ -109,7 +109,7 @@ impl LocalLambda {
         Ok(Self { process, cargo_lambda: tools.cargo_lambda(), root: tools.root().to_owned(), port })
     }
 
-    /// Where the handler and its server write.
+    /// Returns the path of the log of the handler and its server.
     #[must_use]
     pub fn log_file(&self) -> &Path {
         self.process.log_file()
@@ -153,7 +153,7 @@ impl LocalLambda {
     }
 }
 
-/// What `cargo lambda invoke` prints of a function's error, without its invitation to report that as its own.
+/// Returns the function's error that `cargo lambda invoke` prints, without its invitation to report that as its own.
 fn error_text(printed: &str) -> String {
     printed.split("Was this behavior unexpected?").next().unwrap_or_default().trim().to_owned()
 }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
-/// How long one request inside the local stack may take; a statement on the real engine is the slowest.
+/// The time that one request inside the local stack may take; a statement on the real engine is the slowest.
 const REQUEST_BOUND: Duration = Duration::from_secs(120);
 
 /// The loopback address with a port; 0 = any free one.

@@ -18,7 +18,7 @@ use notion_sync_local::tools::Tools;
 #[derive(Debug, Parser)]
 #[command(name = "notion-sync-local")]
 struct CommandLine {
-    /// Where env file, tables and logs go (default: `.local` in the repository).
+    /// Directory of env file, tables and logs (default: `.local` in the repository).
     #[arg(long, global = true, value_name = "PATH")]
     folder: Option<PathBuf>,
     #[command(subcommand)]
@@ -48,7 +48,7 @@ enum WorkspaceCommand {
     Rows {
         /// Its configured name (budget_lines), its name in Notion, or its id.
         database: String,
-        /// How many rows to show.
+        /// Number of rows to show.
         #[arg(long, default_value_t = 20)]
         limit: usize,
     },
@@ -75,7 +75,7 @@ enum WorkspaceCommand {
     Move {
         /// The page's id.
         page: String,
-        /// Where it goes: a database by name or id.
+        /// The target: a database by name or id.
         database: String,
     },
 }

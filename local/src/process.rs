@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Seconds between asking a child to end (SIGTERM) and ending it (SIGKILL).
 const GRACE_SECONDS: &str = "5";
-/// How long `stop` waits: the grace and some more.
+/// The time that `stop` waits: the grace and some more.
 const STOP_BOUND: Duration = Duration::from_secs(8);
-/// How often a child that starts up is asked whether it is healthy.
+/// The interval of health checks while a child starts.
 const PROBE_INTERVAL: Duration = Duration::from_millis(20);
-/// How much of a log's end an error shows, bytes.
+/// The length of a log's end that an error shows, in bytes.
 const LOG_TAIL_BYTES: u64 = 2_000;
 
 /// Runs `$2…` until it ends or the standard input does; `$1` is the grace in seconds. Signals go to the whole process
@@ -47,27 +47,27 @@ kill -KILL "$watchdog"
 exit "$status"
 "#;
 
-/// What went wrong with a child process.
+/// A failure of a child process.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// It could not be started.
     #[error("{name} could not be started ({program}): {source}")]
     Start {
-        /// What the process is to us.
+        /// The process's role.
         name: String,
         /// The program asked for.
         program: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// It ended while it was needed.
     #[error("{name} ended with {status}; the end of its log, {}:\n{log_tail}", log_file.display())]
     Ended {
-        /// What the process is to us.
+        /// The process's role.
         name: String,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
-        /// Where it wrote.
+        /// The path of its log.
         log_file: PathBuf,
         /// The last lines it wrote.
         log_tail: String,
@@ -75,27 +75,27 @@ pub enum ProcessError {
     /// It runs, but did not answer in time.
     #[error("{name} did not become healthy within {} s; its log is {}", waited.as_secs(), log_file.display())]
     Unhealthy {
-        /// What the process is to us.
+        /// The process's role.
         name: String,
-        /// How long it was given.
+        /// The time that it was given.
         waited: Duration,
-        /// Where it wrote.
+        /// The path of its log.
         log_file: PathBuf,
     },
     /// It could not be watched or ended.
     #[error("{name} could not be waited for: {source}")]
     Wait {
-        /// What the process is to us.
+        /// The process's role.
         name: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// What to start and where it writes.
+/// The command of a child process and the path of its output.
 #[derive(Debug, Clone)]
 pub struct ProcessSpec {
-    /// What the process is to us; stands in errors.
+    /// The process's role, for errors.
     pub name: String,
     /// The program's path.
     pub program: PathBuf,
@@ -103,11 +103,11 @@ pub struct ProcessSpec {
     pub arguments: Vec<OsString>,
     /// Variables set for it, on top of what it inherits.
     pub environment: Vec<(OsString, OsString)>,
-    /// Whether it inherits our own environment.
+    /// True if it inherits our own environment.
     pub inherits_environment: bool,
     /// The folder it runs in.
     pub working_directory: PathBuf,
-    /// Where its output goes; made anew at each start.
+    /// The path of its output. The file is replaced at each start.
     pub log_file: PathBuf,
 }
 
@@ -152,7 +152,7 @@ impl ChildProcess {
         Ok(Self { name: spec.name.clone(), log_file: spec.log_file.clone(), child, lifeline })
     }
 
-    /// Where the child writes.
+    /// Returns the path of the child's log.
     #[must_use]
     pub fn log_file(&self) -> &Path {
         &self.log_file

@@ -27,7 +27,7 @@ const CLIENT_ID: &str = "5f0c3a52-7d0e-4d5b-9c1f-2b7e64a1f803";
 const CLIENT_SECRET: &str = "dose7c1f4e0b9a2d6538";
 const TOKEN_LIFE_SECONDS: u64 = 3_600;
 
-/// What could not be started.
+/// The failure of a part of the stack to start.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// The AWS emulator or a call to it.
@@ -36,16 +36,16 @@ pub enum StackError {
     /// The SQL engine.
     #[error("the SQL engine: {}", with_causes(source))]
     Engine {
-        /// Why.
+        /// The cause.
         #[from]
         source: EngineError,
     },
     /// An address or a folder.
     #[error("{what}: {source}")]
     Io {
-        /// What was wanted.
+        /// The wanted path.
         what: String,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// The workspace could not be filled.
@@ -75,18 +75,18 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// The same ones each time, so that another terminal needs to be told once.
+    /// The stack's fixed ports, so that another terminal needs to learn them once.
     pub const FIXED: Self = Self { notion: 4510, databricks: 4520, aws: 4566 };
 }
 
-/// How the stack is started.
+/// The settings of the stack.
 #[derive(Debug, Clone)]
 pub struct StackSettings {
     /// The programs.
     pub tools: Tools,
-    /// Where it keeps tables and logs; emptied at the start, since a new workspace does not fit to old tables.
+    /// The directory of tables and logs. It is emptied at the start, since a new workspace does not fit old tables.
     pub folder: PathBuf,
-    /// Where the servers listen.
+    /// The addresses of the servers.
     pub ports: Ports,
 }
 
@@ -176,7 +176,7 @@ impl LocalStack {
         &self.environment
     }
 
-    /// The same, to change what the service is told before it starts.
+    /// Starts the stack after `change` has edited the settings of the service.
     pub fn environment_mut(&mut self) -> &mut Environment {
         &mut self.environment
     }

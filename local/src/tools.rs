@@ -1,4 +1,4 @@
-//! Where the programs of the local stack are: what `make setup` and cargo put into the repository's folder.
+//! The paths of the local stack's programs, which `make setup` and cargo put into the repository's folder.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Whether the Delta table holds what the emulated workspace shows, row for row and byte for byte.
+//! Compares the Delta table with the emulated workspace, row for row and byte for byte.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -27,11 +27,11 @@ pub struct Comparison {
     pub rows_in_notion: usize,
     /// Rows of the table that are not marked as removed.
     pub live_rows: usize,
-    /// How many of the live rows are archived.
+    /// The number of archived rows among the live ones.
     pub archived_rows: usize,
     /// Rows that the table has marked as removed, by reason.
     pub removed_rows: BTreeMap<String, usize>,
-    /// What differs, one sentence each; empty = the table is right.
+    /// The differences, one sentence each; empty = the table is right.
     pub differences: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ struct TableRow {
     payload: String,
     is_archived: bool,
     in_trash: bool,
-    /// Why it is marked as removed, if it is.
+    /// The removal reason, if it is marked.
     removal_reason: Option<String>,
 }
 

@@ -9,12 +9,12 @@ use crate::run::items::{HealthItem, Item};
 use crate::run::report::Report;
 use crate::warehouse::{TableDefinition, Tables, missing_columns, read_columns, try_merge};
 
-/// What one probe found.
+/// The result of one probe.
 struct Probe<'a> {
     run: &'a Run,
     report: &'a mut Report,
     first_failure: Option<Failure>,
-    /// What else fails: dependency and class.
+    /// The other failures, each with its dependency and class.
     further: Vec<String>,
 }
 

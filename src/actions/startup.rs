@@ -10,10 +10,10 @@ use crate::databricks;
 use crate::failure::{Failure, FailureClass};
 use crate::run::Run;
 
-/// How long a run whose work is done waits for the answer; it knows more than an answer that takes longer could say.
+/// The time that a finished run still waits for the answer. A slower answer could say no more than the finished run knows.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Whether this process has verified its connection.
+/// True once this process has verified its connection.
 #[derive(Debug, Default)]
 pub(crate) struct Startup {
     is_verified: AtomicBool,
@@ -66,7 +66,7 @@ impl Startup {
     }
 }
 
-/// Whether it says nothing about what is configured.
+/// Returns whether the failure says nothing about the configuration.
 fn is_passing(class: FailureClass) -> bool {
     matches!(class, FailureClass::DatabricksUnavailable | FailureClass::DeadlineExceeded)
 }

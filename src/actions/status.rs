@@ -1,4 +1,4 @@
-//! What is known of each database: `status` from the cache where there is one, so that no warehouse starts;
+//! The action `status`: the state of each database, from the cache where there is one, so that no warehouse starts;
 //! `list-databases` with what Notion says as well. One that fails doesn't hide the others.
 
 use crate::aws::lease;

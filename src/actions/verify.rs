@@ -311,7 +311,7 @@ impl Verifier<'_> {
     }
 }
 
-/// What Notion says of a page that no walk showed.
+/// Notion's answer about a page that no walk showed.
 enum Asked {
     /// It is rightly missing there, so the table is wrong.
     Difference(String),

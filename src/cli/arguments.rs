@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) env_file: Option<PathBuf>,
 
-    /// How reports are printed on standard output: tables, or one JSON report a line
+    /// Format of reports on standard output: tables, or one JSON report a line
     #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text)]
     pub(super) output: OutputFormat,
 
@@ -52,7 +52,7 @@ pub(super) struct Arguments {
     pub(super) command: Command,
 }
 
-/// How reports are printed.
+/// The format of printed reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputFormat {
     Text,
@@ -161,7 +161,7 @@ impl Command {
         })
     }
 
-    /// What to do, in order; one action per database where the command is about databases.
+    /// Returns the actions in order, one per database where the command is about databases.
     ///
     /// # Errors
     /// `UnknownDatabase` for a name that is not configured; nothing is done then.
@@ -253,7 +253,7 @@ mod tests {
 
         Options:
               --env-file <PATH>  Read variables from this file too; a variable of the environment wins over it
-              --output <OUTPUT>  How reports are printed on standard output: tables, or one JSON report a line [default: text] [possible values: text, json]
+              --output <OUTPUT>  Format of reports on standard output: tables, or one JSON report a line [default: text] [possible values: text, json]
           -v, --verbose...       Tell more on standard error: -v what is done, -vv each exchange, -vvv everything (never a secret)
           -h, --help             Print help
           -V, --version          Print version

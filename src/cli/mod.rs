@@ -31,17 +31,17 @@ pub const INTERRUPTED: u8 = 130;
 /// Time after an interruption to finish or cancel what is under way, to store the position, and to give back the lease.
 const INTERRUPTION_GRACE: Duration = Duration::from_secs(24);
 
-/// Where the command line writes.
+/// The outputs of the command line.
 pub struct Outputs {
     /// Reports.
     pub standard_output: Outlet,
     /// Progress, log and messages, line by line.
     pub standard_error: Outlet,
-    /// Whether a person watches standard error.
+    /// True if a person watches standard error.
     pub is_terminal: bool,
     /// Columns of the terminal that standard output is; `None` = it is none.
     pub width: Option<usize>,
-    /// Whether reports may be coloured.
+    /// True if reports may be coloured.
     pub has_color: bool,
 }
 
@@ -130,7 +130,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
     }
 }
 
-/// What asks the process to end: Ctrl-C and SIGTERM. Listened to from one place all the time, so that none goes unheard.
+/// The signals that ask the process to end: Ctrl-C and SIGTERM. One listener runs all the time, so that no signal is missed.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
@@ -152,7 +152,7 @@ impl Signals {
     }
 }
 
-/// What asks the process to end: Ctrl-C.
+/// The signal that asks the process to end: Ctrl-C.
 #[cfg(not(unix))]
 struct Signals;
 

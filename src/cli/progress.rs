@@ -1,4 +1,4 @@
-//! What a run tells while it works: a bar on a terminal, plain lines when piped; always on standard error.
+//! The progress of a run, on standard error: a bar on a terminal, plain lines when piped.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,7 @@ pub(super) struct ProgressView {
     lines: Outlet,
 }
 
-/// What has been told about the database that is being worked on.
+/// The progress shown so far for the current database.
 #[derive(Debug, Default)]
 struct Tally {
     database: String,

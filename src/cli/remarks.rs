@@ -1,4 +1,4 @@
-//! What a person should see besides the numbers: warnings, what is unfinished, failures. The same thing is said once,
+//! Remarks below the numbers: warnings, unfinished work, failures. Each thing is said once,
 //! with the names of all databases that it is about; the remedy comes first, the ids last.
 
 use console::{Color, Style};

@@ -24,7 +24,7 @@ pub(super) struct Column {
     /// The higher, the earlier the column is left out; 0 = never.
     rank: u8,
     is_right: bool,
-    /// Whether its text is wrapped to the width that the other columns leave.
+    /// True if the text wraps to the width that the other columns leave.
     is_text: bool,
 }
 
@@ -39,12 +39,12 @@ impl Column {
         Self { title, rank, is_right: false, is_text: false }
     }
 
-    /// The same for numbers.
+    /// Returns a column for numbers.
     pub(super) const fn number(self) -> Self {
         Self { is_right: true, ..self }
     }
 
-    /// The same for sentences.
+    /// Returns a column for sentences.
     pub(super) const fn text(self) -> Self {
         Self { is_text: true, ..self }
     }

@@ -42,7 +42,7 @@ const FIRST_POLL_DELAY: Duration = Duration::from_millis(200);
 const MAX_POLL_DELAY: Duration = Duration::from_millis(2_500);
 const MIN_POLL_DELAY: Duration = Duration::from_millis(20);
 
-/// How long a cancelled statement is watched, so that a MERGE that won the race counts as done.
+/// The time that a cancelled statement is watched, so that a MERGE that won the race counts as done.
 const CANCEL_WATCH: Duration = Duration::from_secs(5);
 
 /// The Statement Execution API of one warehouse; cheap to clone.

@@ -25,7 +25,7 @@ use reqwest::Url;
 /// The largest request body we send, whatever is configured: the API's limit is 16 MiB of text (facts/databricks §1.4).
 pub const MAX_BODY_BYTES: usize = 15 * 1024 * 1024;
 
-/// How to reach the warehouse.
+/// The settings for reaching the warehouse.
 #[derive(Debug, Clone)]
 pub struct DatabricksConfig {
     /// The workspace, scheme and host only.

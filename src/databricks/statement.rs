@@ -7,7 +7,7 @@ use super::result::{Chunk, Manifest};
 /// A statement with its named parameters.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    /// What it is for, for errors and logs (`merge of 412 rows`).
+    /// The purpose, for errors and logs (`merge of 412 rows`).
     pub purpose: String,
     /// The SQL text with `:name` markers.
     pub text: String,
@@ -82,7 +82,7 @@ pub(super) struct QueryTag {
     pub(super) value: &'static str,
 }
 
-/// What submit and poll answer. Everything but the status is optional.
+/// The answer to submit and poll. Everything but the status is optional.
 #[derive(Debug, Deserialize)]
 pub(super) struct StatementAnswer {
     pub(super) statement_id: String,
@@ -178,13 +178,13 @@ impl Rows {
         Self { statement_id, columns, types: self.types.clone(), cells: Vec::new(), is_lost: self.is_lost }
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.cells.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.cells.is_empty()
@@ -201,7 +201,7 @@ impl Rows {
     }
 }
 
-/// What a MERGE says it did; proves nothing by itself (facts/databricks §3.1).
+/// The counts that a MERGE reports. They prove nothing (facts/databricks §3.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Rows changed.

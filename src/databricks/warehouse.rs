@@ -10,7 +10,7 @@ use crate::run::Run;
 
 const WAREHOUSES_PATH: &str = "/api/2.0/sql/warehouses";
 
-/// What the API says of a warehouse; everything but the id may be absent.
+/// The API's answer about a warehouse. Everything but the id may be absent.
 #[derive(Debug, Deserialize)]
 struct WarehouseAnswer {
     id: String,

@@ -41,7 +41,7 @@ pub(crate) fn is_loopback(address: &Url) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Why a body could not be read.
+/// The reason that a body could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     /// The connection broke, or what came was cut short.
@@ -134,7 +134,7 @@ pub(crate) fn excerpt(body: &[u8]) -> String {
     if line.is_empty() { "an empty body".to_owned() } else { format!("{line:?}") }
 }
 
-/// What an answer that is none of the service's own looks like: where it redirects to, the title of a page, or its start.
+/// Describes an answer that is not the service's own: the redirect's target, the page's title, or the start of the text.
 pub(crate) fn appearance(status: u16, headers: &reqwest::header::HeaderMap, body: &[u8]) -> String {
     let location = headers.get(reqwest::header::LOCATION).and_then(|location| location.to_str().ok());
     match location {
@@ -143,7 +143,7 @@ pub(crate) fn appearance(status: u16, headers: &reqwest::header::HeaderMap, body
     }
 }
 
-/// Where a redirect leads: host and path, never the query string, which may hold what nobody should see.
+/// Returns the target of a redirect: host and path, never the query string, which may hold secrets.
 fn redirection(location: &str) -> String {
     let (place, query) = location.split_once(['?', '#']).unwrap_or((location, ""));
     let place = place.split_once("://").map_or(place, |(_, rest)| rest);
@@ -176,7 +176,7 @@ pub(crate) fn server(address: &Url, variable: &str) -> String {
     format!("{host} ({variable})")
 }
 
-/// The same, and what was wrong on the way there.
+/// Describes the error together with its transport cause.
 pub(crate) fn unreached(address: &Url, variable: &str, error: &reqwest::Error) -> String {
     let server = server(address, variable);
     if error.is_timeout() {
@@ -188,7 +188,7 @@ pub(crate) fn unreached(address: &Url, variable: &str, error: &reqwest::Error) -
     format!("{server}: {}", unreached_by(error))
 }
 
-/// What kept a connection from being opened. The words are for people only; nothing is decided by them.
+/// Describes the reason that a connection could not be opened. The words are for people only; nothing is decided by them.
 fn unreached_by(error: &reqwest::Error) -> &'static str {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

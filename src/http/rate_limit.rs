@@ -18,7 +18,7 @@ pub struct RateLimiter {
 /// A pause asked for by the server ends after the time the run has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PauseOutlastsDeadline {
-    /// What is left of the pause.
+    /// Returns the rest of the pause.
     pub(crate) left: Duration,
 }
 

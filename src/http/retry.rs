@@ -18,7 +18,7 @@ const MIN_SERVER_WAIT: Duration = Duration::from_millis(250);
 /// That least grows with every try, up to so many times itself (5 s).
 const MAX_MIN_WAIT_FACTOR: u32 = 20;
 
-/// How often and how late a transient error is tried again (3 retries, 1 s, 2 s, 4 s with jitter).
+/// The number of retries after a transient error, and their delays (3 retries, 1 s, 2 s, 4 s with jitter).
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
     /// Tries after the first.
@@ -83,23 +83,23 @@ pub enum Verdict {
 
 /// An error that knows what to do about itself.
 pub(crate) trait Judged {
-    /// What the error asks for.
+    /// Returns the reaction that the error asks for.
     fn verdict(&self) -> Verdict;
 }
 
-/// Why an exchange gave no answer.
+/// The reason that an exchange gave no answer.
 #[derive(Debug)]
 pub(crate) enum Stopped<E> {
     /// The last error, after `tries` tries.
     Failed {
         /// The last error.
         error: E,
-        /// How often the exchange was tried.
+        /// The number of tries.
         tries: u32,
     },
     /// The run's time for work is over, or a wait would outlast it.
     DeadlineNear {
-        /// What a server asked to wait, if that was the reason.
+        /// The wait that a server asked for, if that was the reason.
         retry_after: Option<Duration>,
     },
 }

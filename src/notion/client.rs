@@ -52,7 +52,7 @@ struct Request<'a> {
     exchange: Exchange,
     query: &'a [(&'a str, &'a str)],
     body: Option<&'a Value>,
-    /// The same can be had in smaller pieces.
+    /// The same data is available in smaller pieces.
     can_shrink: bool,
 }
 

@@ -26,7 +26,7 @@ use reqwest::Url;
 /// The version sent with every request (facts/notion §1.1), and stored as `api_version` with every row.
 pub const API_VERSION: &str = "2026-03-11";
 
-/// How to reach Notion and how fast.
+/// The settings for reaching Notion, and the request rate.
 #[derive(Debug, Clone)]
 pub struct NotionConfig {
     /// Base address without `/v1` (`https://api.notion.com`).

@@ -16,23 +16,23 @@ pub struct PageRow {
     pub created_time: Timestamp,
     /// When it was last edited, whole minutes; may lie in the future (facts/notion §3.4).
     pub last_edited_time: Timestamp,
-    /// Whether it lies in the trash.
+    /// True if it is in the trash.
     pub in_trash: bool,
-    /// Whether it is archived, if the row says so.
+    /// True if it is archived; `None` where the row does not say.
     pub is_archived: Option<bool>,
-    /// What it belongs to.
+    /// The parent.
     pub parent: ParentInfo,
     /// The page's JSON.
     pub text: Box<RawValue>,
 }
 
-/// Why a row can't be stored. Never skipped: the run fails and names it.
+/// The reason that a row can't be stored. Such a row is never skipped: the run fails and names it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
     /// A wiki's data source among the rows; not a page at all.
     #[error("the result holds a {object:?} object ({id}) instead of a page")]
     NotAPage {
-        /// What it says it is.
+        /// The object type that it claims.
         object: String,
         /// Its id.
         id: String,

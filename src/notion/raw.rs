@@ -130,7 +130,7 @@ fn collect_file(text: &str, file: &RawValue, spans: &mut Vec<Range<usize>>) -> s
     Ok(())
 }
 
-/// Where `part`, a slice of `text`, lies in it.
+/// Returns the range of `part` inside `text`, of which it is a slice.
 pub(crate) fn span_in(text: &str, part: &str) -> Range<usize> {
     let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
     start..start + part.len()

@@ -26,7 +26,7 @@ pub struct Query {
     pub created_before: Option<Timestamp>,
     /// Rows asked for per page.
     pub page_size: u32,
-    /// Whether fewer could be asked for: then an overload is given up after its tries, however long it asks to wait.
+    /// True if fewer rows could be requested. Then an overload ends after its tries, however long a wait it asks for.
     pub can_shrink: bool,
     /// Ask for the title alone: what a sweep needs of a row is outside its properties.
     pub title_only: bool,
@@ -99,7 +99,7 @@ pub struct QueryPage {
     pub next_cursor: Option<String>,
     /// The answer says that the result is cut (`request_status: incomplete`).
     pub is_incomplete: bool,
-    /// What it says, where that is not the documented cap.
+    /// The text of the status, where it is not the documented cap.
     pub odd_status: Option<String>,
     /// Notion's id of the exchange.
     pub request_id: Option<String>,
@@ -145,7 +145,7 @@ pub struct DatabaseInfo {
     pub id: DatabaseId,
     /// Its data sources, in Notion's order.
     pub data_sources: Vec<DataSourceRef>,
-    /// Whether it lies in the trash.
+    /// True if it is in the trash.
     #[serde(default)]
     pub in_trash: bool,
     /// Notion's time when it answered, whole seconds; `None` = the answer did not say.
@@ -166,10 +166,10 @@ pub struct DataSourceRef {
 /// A data source asked for by itself.
 #[derive(Debug, Clone, Deserialize)]
 pub struct DataSourceInfo {
-    /// Whether it lies in the trash.
+    /// True if it is in the trash.
     #[serde(default)]
     pub in_trash: bool,
-    /// What it belongs to.
+    /// The parent.
     #[serde(default)]
     pub parent: Option<ParentInfo>,
 }
@@ -177,7 +177,7 @@ pub struct DataSourceInfo {
 /// The parent of a page or data source; only the ids that we compare.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct ParentInfo {
-    /// What kind of parent it is.
+    /// The kind of the parent.
     #[serde(rename = "type", default)]
     pub kind: Option<String>,
     /// Page above.
@@ -189,7 +189,7 @@ pub struct ParentInfo {
     /// Agent above, since May 2026 (facts/notion §8).
     #[serde(default)]
     pub agent_id: Option<String>,
-    /// Whether it stands at the top of the workspace.
+    /// True if it is at the top of the workspace.
     #[serde(default)]
     pub workspace: Option<bool>,
     /// Database above.

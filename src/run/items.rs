@@ -1,4 +1,4 @@
-//! What actions other than sync and sweep find: the items of a report, one struct per action.
+//! The items of a report of actions other than sync and sweep, one struct per action.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -81,12 +81,12 @@ impl StateItem {
 pub struct HealthItem {
     /// The thing that was probed.
     pub dependency: String,
-    /// Whether it is as it must be.
+    /// True if everything is right.
     pub ok: bool,
     /// The failure's class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<FailureClass>,
-    /// What was found.
+    /// The finding.
     pub detail: String,
 }
 
@@ -111,13 +111,13 @@ pub struct DatabaseItem {
     pub found: Found<SourceList>,
 }
 
-/// What was found out about one database, or why it was not.
+/// The result about one database, or the reason that there is none.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Found<T> {
-    /// What is known.
+    /// The known facts.
     Known(T),
-    /// Why it is not known.
+    /// The reason that nothing is known.
     Failed {
         /// The failure.
         error: ErrorReport,
@@ -125,7 +125,7 @@ pub enum Found<T> {
 }
 
 impl<T> Found<T> {
-    /// What is known, if it is.
+    /// Returns the known facts, if there are any.
     pub fn known(&self) -> Option<&T> {
         match self {
             Self::Known(known) => Some(known),
@@ -133,7 +133,7 @@ impl<T> Found<T> {
         }
     }
 
-    /// Why it is not known.
+    /// The reason that nothing is known.
     pub fn error(&self) -> Option<&ErrorReport> {
         match self {
             Self::Known(_) => None,
@@ -149,7 +149,7 @@ pub struct SourceList {
     pub data_sources: Vec<SourceItem>,
 }
 
-/// Where one data source stands.
+/// The state of one data source.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceItem {
     /// Its id.
@@ -159,12 +159,12 @@ pub struct SourceItem {
     pub name: Option<String>,
     /// Every edit before this minute is in the table; null = never synced to its end.
     pub synced_through: Option<Timestamp>,
-    /// What else its watermark says; absent when it was never synced.
+    /// The other fields of its watermark. They are absent when it was never synced.
     #[serde(flatten)]
     pub more: Option<SourceDetail>,
 }
 
-/// What a watermark says besides its time.
+/// The fields of a watermark besides its time.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceDetail {
     /// The latest edit seen.
@@ -173,7 +173,7 @@ pub struct SourceDetail {
     pub last_full_refresh_at: Option<Timestamp>,
     /// When a sweep last ended.
     pub last_sweep_at: Option<Timestamp>,
-    /// Where the next run continues; null = nothing is unfinished.
+    /// The position from which the next run continues; null = nothing is unfinished.
     pub resume: Option<Value>,
 }
 
@@ -184,15 +184,15 @@ pub struct StatusItem {
     pub database: DatabaseName,
     /// Its id in Notion.
     pub database_id: DatabaseId,
-    /// Where it stands, or why that is unknown.
+    /// Its state, or the reason that the state is unknown.
     #[serde(flatten)]
     pub standing: Found<Standing>,
-    /// What the state table says; absent where there is none, or where it is down.
+    /// The state table's facts. They are absent where there is no state table, or where it is down.
     #[serde(flatten)]
     pub state: Option<StateItem>,
 }
 
-/// Where a database stands.
+/// The state of a database.
 #[derive(Debug, Clone, Serialize)]
 pub struct Standing {
     /// The oldest watermark of its data sources.
@@ -203,7 +203,7 @@ pub struct Standing {
     pub data_sources: Vec<SourceItem>,
 }
 
-/// What the state table says of a database.
+/// The state table's facts about a database.
 #[derive(Debug, Clone, Serialize)]
 pub struct StateItem {
     /// Who works on it now; null = nobody.
@@ -225,7 +225,7 @@ pub struct FailedRun {
     /// The run.
     #[serde(flatten)]
     pub run: RunItem,
-    /// What a person should do; null for a class that this version does not know.
+    /// The remedy; null for a class that this version does not know.
     pub remedy: Option<&'static str>,
 }
 
@@ -247,11 +247,11 @@ pub struct RunItem {
     pub age_seconds: Option<i64>,
     /// The action's name.
     pub action: Option<String>,
-    /// How it ended.
+    /// The exit status.
     pub outcome: Option<String>,
     /// Its id.
     pub run_id: Option<String>,
-    /// How long it took.
+    /// The duration.
     pub duration_ms: Option<i64>,
     /// Rows that it read.
     pub pages_read: Option<i64>,
@@ -358,7 +358,7 @@ impl DifferenceKind {
 pub struct DifferenceItem {
     /// The page.
     pub page_id: PageId,
-    /// Where it lies, as far as is known.
+    /// The page's place, as far as it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_source_id: Option<DataSourceId>,
     /// The kind.
@@ -368,7 +368,7 @@ pub struct DifferenceItem {
     pub detail: Option<String>,
 }
 
-/// What a verification compared and found, in numbers.
+/// The counts of a verification: what it compared and found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// Rows that Notion showed.
@@ -388,7 +388,7 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// How many differences there are.
+    /// Returns the number of differences.
     #[must_use]
     pub fn differences(&self) -> u64 {
         self.missing_in_table + self.missing_in_notion + self.differing + self.duplicate_keys

@@ -1,4 +1,4 @@
-//! What a run tells while it works; the command line draws it, the Lambda ignores it.
+//! The progress of a run. The command line draws it, and the Lambda ignores it.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub enum ProgressEvent {
 
 type Listener = dyn Fn(&ProgressEvent) + Send + Sync;
 
-/// Where progress goes: any number of runs may share one listener.
+/// The listener to progress. Any number of runs may share one.
 #[derive(Clone, Default)]
 pub struct Progress {
     listener: Option<Arc<Listener>>,

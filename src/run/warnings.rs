@@ -27,11 +27,11 @@ type Key = (Option<DataSourceId>, &'static str);
 
 #[derive(Debug, Default)]
 struct Collected {
-    /// How many warnings of each kind were given in the whole run.
+    /// The number of warnings of each kind in the whole run.
     counts: HashMap<Key, u64>,
     /// The texts kept since the report last took them, in the order in which they were given.
     examples: Vec<(Key, String)>,
-    /// How many were not kept since then, in the order in which each kind first had too many.
+    /// The number of warnings left out since then, in the order in which each kind first had too many.
     left_out: Vec<(Key, u64)>,
 }
 

@@ -24,18 +24,18 @@ struct Hydrated {
     name: String,
     #[serde(rename = "type")]
     kind: String,
-    /// Whether `items` is all there is.
+    /// True if `items` is the whole value.
     complete: bool,
     /// The property items as received.
     items: Vec<Box<RawValue>>,
 }
 
-/// What reading a page's cut properties brought.
+/// The result of reading a page's cut properties.
 #[derive(Debug, Default)]
 pub(super) struct Hydration {
     /// The text for `hydrated_properties`; `None` = nothing was cut.
     pub(super) properties: Option<String>,
-    /// What could not be read in full.
+    /// The properties that could not be read in full.
     pub(super) warnings: Vec<String>,
     /// The page was deleted or trashed while it was read.
     pub(super) is_gone: bool,
@@ -79,7 +79,7 @@ pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Resul
     Ok(hydration)
 }
 
-/// Whether a page of which a property was not found is itself gone or in the trash.
+/// Returns whether a page, of which a property was not found, is itself gone or in the trash.
 async fn is_gone(notion: &Client, page: &PageRow, run: &Run) -> Result<bool, Stop> {
     match notion.page(page.id, run).await {
         Ok(text) => Ok(PageRow::read(text).is_ok_and(|page| page.in_trash)),
@@ -93,10 +93,10 @@ enum ReadError {
     Stopped(Stop),
 }
 
-/// What was read of one property.
+/// The part of one property that was read.
 struct Items {
     items: Vec<Box<RawValue>>,
-    /// Why that is not all; `None` = it is.
+    /// The reason that it is incomplete; `None` = it is complete.
     left_out: Option<String>,
 }
 

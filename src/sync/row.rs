@@ -49,7 +49,7 @@ fn content_hash(text: &str) -> serde_json::Result<String> {
     Ok(hexadecimal(&hash.finalize()))
 }
 
-/// What the run remembers of a row: everything that would make the MERGE write it. Half of a SHA-256, hexadecimal.
+/// The fingerprint that the run keeps of a row: a hash of everything that would make the MERGE write it. Half of a SHA-256, hexadecimal.
 #[must_use]
 pub fn fingerprint(row: &Row) -> String {
     let mut hash = Sha256::new();

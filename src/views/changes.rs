@@ -1,4 +1,4 @@
-//! What differs between two versions of a schema, for the report and for people.
+//! The differences between two versions of a schema, for the report and for people.
 
 use super::schema::{Property, SourceSchema};
 use crate::run::items::SchemaChange;

@@ -6,7 +6,7 @@ use crate::databricks::{QualifiedName, Statement};
 use crate::failure::{Failure, FailureClass};
 use crate::run::Run;
 
-/// What became of a view.
+/// The outcome for one view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ViewState {
     Made,
@@ -29,7 +29,7 @@ impl ViewState {
 pub(super) struct Maker<'a> {
     pub(super) databricks: &'a databricks::Client,
     pub(super) run: &'a Run,
-    /// Whether a person's change is overwritten.
+    /// True if a person's change is overwritten.
     pub(super) force: bool,
 }
 
@@ -65,7 +65,7 @@ impl Maker<'_> {
     }
 }
 
-/// Whether the text is the one that was made, by the fingerprint that was left beside it.
+/// Returns whether the text is the one that was made, by the fingerprint beside it.
 fn is_ours(shown: &str) -> bool {
     let body = shown.rfind(MARK).and_then(|at| shown.get(at..));
     body.zip(property(shown, FINGERPRINT)).is_some_and(|(body, left)| fingerprint(body) == left)

@@ -42,12 +42,12 @@ const SORT_KEY: &str = "views";
 /// The kind of the warnings that views give.
 const WARNING: &str = "views";
 
-/// What is needed to make the views of one database.
+/// Everything that is needed to make the views of one database.
 #[derive(Debug, Clone, Copy)]
 pub struct Views<'a> {
-    /// Where the schemas come from.
+    /// The source of the schemas.
     pub notion: &'a notion::Client,
-    /// Where the views go.
+    /// The schema that holds the views.
     pub databricks: &'a databricks::Client,
     /// Remembers what was made, so that nothing is asked where nothing changed.
     pub state_table: Option<&'a StateTable>,
@@ -59,12 +59,12 @@ pub struct Views<'a> {
     pub run: &'a Run,
 }
 
-/// Why the views are looked at.
+/// The reason for looking at the views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occasion {
     /// A sweep or a full refresh has ended; made only where the schema moved.
     AfterSync {
-        /// Whether every row was read, so that what relations lead to is looked at, too.
+        /// True if every row was read. Then the targets of relations are checked too.
         is_full: bool,
     },
     /// A person asks.
@@ -173,7 +173,7 @@ impl Views<'_> {
         }
     }
 
-    /// What is stored, compared with what Notion says.
+    /// The stored schemas, compared with Notion's.
     async fn plan(&self, sources: Vec<Source>) -> Result<Plan, Failure> {
         let tables = Tables::of(self.databricks.config());
         let rows = self.databricks.execute(&newest_schemas(&tables, self.database.id), self.run).await?;

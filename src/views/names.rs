@@ -197,7 +197,7 @@ pub(super) fn free_base(name: &str, fallback: &str, identity: &str, is_free: imp
     candidates.clone().find(|candidate| is_free(candidate)).or_else(|| candidates.next_back()).unwrap_or(base)
 }
 
-/// Whether none of the names is taken.
+/// Returns whether none of the names is taken.
 pub(super) fn all_free<'a>(taken: &BTreeSet<String>, mut names: impl Iterator<Item = String> + 'a) -> bool {
     names.all(|name| !taken.contains(&name))
 }

@@ -7,7 +7,7 @@ use super::schema::Property;
 pub(super) struct Part {
     /// Its name, with the SQL type the identity of the column.
     pub(super) name: &'static str,
-    /// What it adds to the property's name.
+    /// The suffix of the property's name.
     pub(super) suffix: &'static str,
     pub(super) sql_type: &'static str,
 }

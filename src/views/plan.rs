@@ -1,4 +1,4 @@
-//! What a database's views must be, computed from what is stored and what Notion says; no network, no clock.
+//! The plan of a database's views, computed from the stored schemas and Notion's; no network, no clock.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub(super) struct Source {
     pub(super) schema: SourceSchema,
 }
 
-/// What one data source gets.
+/// The plan for one data source.
 #[derive(Debug)]
 pub(super) struct PlannedSource {
     pub(super) name: String,
@@ -34,7 +34,7 @@ pub(super) struct PlannedSource {
     pub(super) hidden: Vec<String>,
 }
 
-/// What is to be stored and made.
+/// The schemas to store and the views to make.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) sources: Vec<PlannedSource>,

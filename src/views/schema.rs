@@ -31,7 +31,7 @@ pub struct Property {
     pub description: Option<String>,
     /// Its type.
     pub kind: String,
-    /// What stands under its type.
+    /// The configuration under its type's key.
     pub settings: Value,
 }
 

@@ -128,7 +128,7 @@ CROSS JOIN (SELECT from_json(max_by(labels, first_seen_at), 'MAP<STRING,STRING>'
     View::new(name, short_name, shown, comment, body)
 }
 
-/// What every view has of the page itself: name, expression, comment.
+/// The columns that every view has of the page itself: name, expression, comment.
 const OWN: [(&str, &str, &str); 5] = [
     ("page_id", "t.page_id", "id of the page in Notion"),
     ("page_url", "t.url", "address of the page in Notion"),

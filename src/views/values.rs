@@ -5,7 +5,7 @@ use super::literal::literal;
 use super::parts::PERSON;
 use crate::warehouse::ColumnRow;
 
-/// What a view's text knows of one property of one row.
+/// The SQL expressions for one property of one row.
 pub(super) struct Value {
     /// The property's JSON, by id.
     v: String,
@@ -73,7 +73,7 @@ impl Value {
         }
     }
 
-    /// What says that the row has a value here that can't be read as the column's: a condition, true or not.
+    /// The condition that holds where the row has a value that can't be read as the column's type.
     fn unread(&self, sql_type: &str) -> Option<String> {
         let lost = |path: &str, value: String| format!("({} IS NOT NULL AND ({value}) IS NULL)", self.json(path));
         match self.kind.as_str() {
@@ -135,12 +135,12 @@ impl Value {
         format!("try_cast({} AS {sql_type})", self.json(path))
     }
 
-    /// Whether the full value was read, of this very type.
+    /// The condition that the full value of this very type was read.
     fn is_hydrated(&self) -> String {
         format!("coalesce(get_json_object({}, '$.type'), '') = {}", self.h, literal(&self.kind))
     }
 
-    /// Whether that value is all there is.
+    /// The condition that this value is complete.
     fn is_whole(&self) -> String {
         format!("coalesce(get_json_object({}, '$.complete'), '') = 'true'", self.h)
     }
@@ -187,7 +187,7 @@ impl Value {
         if is_time { instant(&text) } else { day(&text) }
     }
 
-    /// Whether a start or an end is there that is no date, or has a time that is no instant.
+    /// The condition that a start or an end is no date, or has a time that is no instant.
     fn lost_dates(&self, path: &str) -> String {
         let lost = |field: &str| {
             let text = self.json(&format!("{path}.{field}"));

@@ -41,7 +41,7 @@ fn cells<'a>(rows: &'a Rows, table: &str, name: &str) -> Result<Vec<Option<&'a s
     rows.column(name).map(Iterator::collect).ok_or_else(|| unreadable(rows, table, name))
 }
 
-/// What a table answered can't be read.
+/// A table's answer can't be read.
 fn unreadable(rows: &Rows, table: &str, what: &str) -> Failure {
     let message = format!("the table {table} answered an unreadable {what} (statement {})", rows.statement_id());
     Failure::new(FailureClass::StoredStateUnreadable, message)

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, DatabaseId, DatabaseName, PageId};
 
-/// What a row says about one Notion page in one database; `payload` is the page's JSON byte for byte.
+/// A row of the table: one Notion page in one database. `payload` is the page's JSON byte for byte.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
     /// Merge key.
@@ -15,7 +15,7 @@ pub struct Row {
     pub database_id: DatabaseId,
     /// Configured name of the database.
     pub database_name: DatabaseName,
-    /// Where the page lies now.
+    /// The page's present place.
     pub data_source_id: DataSourceId,
     /// The page's JSON as received.
     pub payload: String,
@@ -27,13 +27,13 @@ pub struct Row {
     pub created_time: Timestamp,
     /// When it was last edited: the guard of the MERGE.
     pub last_edited_time: Timestamp,
-    /// Whether it is archived.
+    /// True if it is archived.
     pub is_archived: bool,
-    /// Whether it lies in the trash.
+    /// True if it is in the trash.
     pub in_trash: bool,
 }
 
-/// How many digits of a hash the proof compares: enough to tell the versions of one page apart.
+/// The number of hash digits that the proof compares: enough to tell the versions of one page apart.
 pub(super) const HASH_START_DIGITS: usize = 16;
 
 /// The first digits of a `payload_sha256`.
@@ -83,7 +83,7 @@ impl EncodedRow {
     }
 }
 
-/// How long `text` becomes inside a JSON string.
+/// Returns the length of `text` inside a JSON string.
 fn escaped_bytes(text: &str) -> usize {
     text.bytes()
         .map(|byte| match byte {
@@ -94,7 +94,7 @@ fn escaped_bytes(text: &str) -> usize {
         .sum()
 }
 
-/// Why a row is marked as removed.
+/// The reason for marking a row as removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RemovalReason {
     /// In Notion's trash.
@@ -136,9 +136,9 @@ pub struct Removal {
     pub page_id: PageId,
     /// Merge key.
     pub database_id: DatabaseId,
-    /// Why.
+    /// The reason.
     pub removal_reason: RemovalReason,
-    /// Whether the page lies in the trash.
+    /// True if the page is in the trash.
     pub in_trash: bool,
 }
 

@@ -13,7 +13,7 @@ use crate::ids::{DataSourceId, DatabaseId, PageId};
 pub struct ListedRow {
     /// The page.
     pub page_id: PageId,
-    /// Where it lies.
+    /// Its place.
     pub data_source_id: DataSourceId,
     /// Which partition shows it.
     pub is_archived: bool,
@@ -40,7 +40,7 @@ pub struct CreatedWindow {
     pub to: Option<Timestamp>,
 }
 
-/// What a row differs in.
+/// A difference between a row in Notion and in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// Live in the table, not listed by Notion.
@@ -56,9 +56,9 @@ pub enum Side {
 pub struct Difference {
     /// The page.
     pub page_id: PageId,
-    /// Where the table has it; `None` when it has not.
+    /// Its place in the table; `None` when the table lacks it.
     pub data_source_id: Option<DataSourceId>,
-    /// What differs.
+    /// The kind of the difference.
     pub side: Side,
 }
 
@@ -143,9 +143,9 @@ pub fn duplicate_keys(tables: &Tables, database_id: DatabaseId, duplicate_rows: 
 pub struct Comparison {
     /// The differences within the window and range.
     pub differences: Vec<Difference>,
-    /// How many live rows the whole database has.
+    /// The number of live rows in the whole database.
     pub live_rows: u64,
-    /// How many rows more than keys the whole database has, removed ones included: nothing but we keeps a key unique.
+    /// The number of rows beyond one per key in the whole database, removed ones included. Only notion-sync keeps keys unique.
     pub duplicate_rows: u64,
 }
 

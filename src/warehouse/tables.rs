@@ -174,7 +174,7 @@ pub fn create_table(name: &QualifiedName, definition: &TableDefinition) -> State
     creation(name, definition, &constraint, "\nDEFAULT COLLATION UTF8_BINARY")
 }
 
-/// The same for a channel that knows neither collations nor keys.
+/// Returns the statements for a channel that knows neither collations nor keys.
 #[must_use]
 pub fn create_plain_table(name: &QualifiedName, definition: &TableDefinition) -> Statement {
     creation(name, definition, "", "")

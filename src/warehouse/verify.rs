@@ -16,7 +16,7 @@ pub struct WalkedRow {
     /// The page.
     #[serde(rename = "p")]
     pub page_id: PageId,
-    /// Where it lies.
+    /// Its place.
     #[serde(rename = "s")]
     pub data_source_id: DataSourceId,
     /// Its source version.
@@ -28,10 +28,10 @@ pub struct WalkedRow {
     /// Which partition shows it.
     #[serde(rename = "a")]
     pub is_archived: bool,
-    /// Whether it lies in the trash.
+    /// True if it is in the trash.
     #[serde(rename = "x")]
     pub in_trash: bool,
-    /// Whether the table must hold this version: false for an edit that no sync can have read yet.
+    /// True if the table must hold this version; false for an edit that no sync can have read yet.
     #[serde(rename = "d")]
     pub is_due: bool,
 }
@@ -142,7 +142,7 @@ fn bounds(window: CreatedWindow, range: PageRange) -> String {
 pub struct ContentComparison {
     /// The differences named.
     pub named: Vec<ContentDifference>,
-    /// How many there are of each kind, named or not.
+    /// The number of each kind, named or not.
     pub totals: Vec<(DifferenceKind, u64)>,
     /// Rows that differ because of edits that no sync has read yet.
     pub not_yet_synced: u64,
@@ -155,7 +155,7 @@ pub struct ContentComparison {
 pub struct ContentDifference {
     /// The page.
     pub page_id: PageId,
-    /// Where it lies.
+    /// Its place.
     pub data_source_id: Option<DataSourceId>,
     /// The kind.
     pub kind: DifferenceKind,

@@ -36,7 +36,7 @@ pub struct WatermarkRow {
     pub synced_through: Option<Timestamp>,
     /// The latest edit seen; for people.
     pub last_edited_time: Option<Timestamp>,
-    /// Where an unfinished run goes on; versioned JSON.
+    /// The position from which an unfinished run continues; versioned JSON.
     pub resume: Option<String>,
     /// When a full refresh last ended.
     pub last_full_refresh_at: Option<Timestamp>,

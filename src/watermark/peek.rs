@@ -1,4 +1,4 @@
-//! Where several databases stand, for people: the cache first, and one statement for all that it does not know.
+//! The state of several databases, for people: from the cache first, and with one statement for all that it does not know.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use crate::failure::{Failure, FailureClass};
 use crate::ids::{Database, DatabaseId};
 use crate::run::Run;
 
-/// What the stores say of several databases.
+/// The stores' answers about several databases.
 #[derive(Debug, Default)]
 pub struct Peeked {
     /// The watermarks of each database that is known; a database without rows was never synced.
     pub rows: HashMap<DatabaseId, Vec<Watermark>>,
-    /// Why the others are unknown: the truth could not be read.
+    /// The reason that the others are unknown: the truth could not be read.
     pub truth: Option<Failure>,
-    /// Why the cache was not used; it is asked no more then.
+    /// The reason that the cache was not used. It is not asked again.
     pub cache_is_down: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl Peeked {
         }
     }
 
-    /// Whether the tables are not there yet, so that no database can have been synced.
+    /// True if the tables don't exist yet, so that no database can have been synced.
     #[must_use]
     pub fn is_before_init_tables(&self) -> bool {
         self.truth.as_ref().is_some_and(|failure| failure.class() == FailureClass::TableMissing)

@@ -375,7 +375,7 @@ impl From<&Position> for StoredForm {
 mod tests {
     use super::*;
 
-    /// What the first release has stored, byte for byte.
+    /// The JSON that the first release stored, byte for byte.
     const STORED: [&str; 5] = [
         r#"{"version":1,"edited_since":null,"started_at":"2026-11-22T13:00:20Z","stretches":[{"partition":"default","created_from":"2026-03-02T10:17:00Z"},{"partition":"archived"}],"sweep":true,"ends_full_refresh":true}"#,
         r#"{"version":1,"edited_since":"2026-11-22T12:45:00Z","started_at":"2026-11-22T13:00:20Z","stretches":[{"partition":"archived","created_from":"2026-03-02T10:17:00Z","created_to":"2026-03-03T00:00:00Z"}]}"#,

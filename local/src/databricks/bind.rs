@@ -31,7 +31,7 @@ impl Parameter {
     }
 }
 
-/// How the engine takes parameters.
+/// The way in which the engine takes parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Binding {
     /// Sail: parameters only in queries, so they become text.

@@ -49,7 +49,7 @@ pub(super) fn newest_version(table: &Path) -> Option<u64> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok()).max()
 }
 
-/// What the statement that began at version `before` changed. It makes one commit at most, and the first one: with
+/// Returns the rows that the statement which began at version `before` changed. It makes one commit at most, and the first one: with
 /// another's commit before it, it would have failed as a conflict. No commit means no row.
 pub(super) fn counts_since(table: &Path, before: Option<u64>) -> RowCounts {
     let version = before.map_or(0, |version| version + 1);

@@ -29,7 +29,7 @@ pub enum EngineError {
     Start {
         /// The program.
         program: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The data directory can't be made or read.
@@ -37,27 +37,27 @@ pub enum EngineError {
     DataDirectory {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The process ended while starting.
     #[error("the engine ended while it started; its log is {}", log.display())]
     Ended {
-        /// Where its output is.
+        /// The path of its output.
         log: PathBuf,
     },
     /// Nothing listened in time.
     #[error("the engine did not listen within {seconds} s; its log is {}", log.display())]
     NotReady {
-        /// How long was waited.
+        /// The time that was waited.
         seconds: u64,
-        /// Where its output is.
+        /// The path of its output.
         log: PathBuf,
     },
     /// The engine answers with an error.
     #[error("{doing}: {message}")]
     Refused {
-        /// What was being done.
+        /// The step that failed.
         doing: String,
         /// The engine's text.
         message: String,
@@ -109,7 +109,7 @@ impl Engine {
         Self::start_sail_with(SailSettings::new(program, data_directory)).await
     }
 
-    /// The same with other catalogs or another memory bound.
+    /// Returns the engine with other catalogs or another memory bound.
     ///
     /// # Errors
     /// As [`Engine::start_sail`].
@@ -175,7 +175,7 @@ impl Engine {
         Ok(self.run(work).await?.rows)
     }
 
-    /// Whether a catalog exists, as far as it is known.
+    /// Returns whether a catalog exists, as far as it is known.
     pub(super) fn has_catalog(&self, name: &str) -> bool {
         self.inner.catalogs.is_empty() || self.inner.catalogs.iter().any(|known| known == name)
     }

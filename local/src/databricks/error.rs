@@ -1,4 +1,4 @@
-//! What a failed statement says: error code, message and SQLSTATE, mapped from the engine's texts.
+//! The error of a failed statement: code, message and SQLSTATE, mapped from the engine's texts.
 
 /// The error of a statement that ended FAILED.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -1,4 +1,4 @@
-//! What Unity Catalog does before a warehouse runs a statement: rights, owners, default collations.
+//! The checks of Unity Catalog before a warehouse runs a statement: rights, owners, default collations.
 
 use super::Shared;
 use super::error::StatementError;

@@ -11,9 +11,9 @@ use super::error::StatementError;
 use super::shape::StatementKind;
 use super::statements::{Statement, StatementState, Submission};
 
-/// How many statements are remembered.
+/// The number of statements that the log keeps.
 const REMEMBERED_STATEMENTS: usize = 10_000;
-/// How many of the newest keep their result; the API keeps it for an hour.
+/// The number of the newest statements that keep their result. The API keeps it for an hour.
 const REMEMBERED_RESULTS: usize = 500;
 /// Parameter values up to this length are shown in the log.
 const SHOWN_VALUE_BYTES: usize = 256;

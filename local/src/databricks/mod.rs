@@ -66,7 +66,7 @@ use rights::Rights;
 /// Open statements and connections get this long to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What the endpoint's handlers share.
+/// The state that the endpoint's handlers share.
 #[derive(Debug)]
 struct Shared {
     engine: Engine,
@@ -91,7 +91,7 @@ impl Shared {
         self.scripts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What scripts ask of a new statement; each script that takes it counts it.
+    /// Returns the effects that scripts have on a new statement. Each script that takes it counts it.
     fn take_behaviours(&self, statement: &str) -> Vec<Behaviour> {
         let mut scripts = self.scripts();
         let taken = scripts.iter_mut().filter_map(|script| script.takes(statement).then(|| script.behaviour.clone()));
@@ -170,7 +170,7 @@ impl DatabricksEndpoint {
         self.shared.statements.all().iter().map(|statement| statement.logged()).collect()
     }
 
-    /// How many statements are not in a terminal state.
+    /// Returns the number of statements that are not in a terminal state.
     #[must_use]
     pub fn open_statements(&self) -> usize {
         self.statements().iter().filter(|statement| !statement.state.is_terminal()).count()

@@ -3,7 +3,7 @@
 use super::rewrite::column_end;
 use super::tokens::{Token, quoted_name, text_literal};
 
-/// What becomes of the `NOT NULL`s of a `CREATE TABLE`.
+/// The handling of `NOT NULL` in a `CREATE TABLE`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RequiredColumns {
     /// The statement up to the end of its list of columns, without `NOT NULL`.

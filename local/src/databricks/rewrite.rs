@@ -1,4 +1,4 @@
-//! What Sail does not take, rewritten: Delta by default, clauses that change no rows, ALTER, DROP of managed tables.
+//! Rewrites statements that Sail does not take: Delta by default, clauses that change no rows, ALTER, DROP of managed tables.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::tokens::{Token, closing, dotted_name, quoted_name, text_literal, toke
 /// A full table name: catalog, schema, table.
 pub(super) type TableName = [String; 3];
 
-/// What to do for a statement.
+/// The plan for a statement.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Plan {
     /// Run this text.

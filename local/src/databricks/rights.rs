@@ -51,7 +51,7 @@ pub(super) struct Rights {
     owners: BTreeMap<String, String>,
 }
 
-/// What a statement asks of the one who sends it.
+/// The rights that a statement needs from its sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Need {
     Privilege(&'static str, Vec<String>),
@@ -168,7 +168,7 @@ fn kind_of(on: &[String]) -> &'static str {
     }
 }
 
-/// What a statement needs, in the order in which Unity Catalog tells.
+/// Returns the rights that a statement needs, in the order in which Unity Catalog reports them.
 pub(super) fn needs(found: &[Token<'_>], kind: StatementKind, namespace: &Namespace) -> Vec<Need> {
     let words: Vec<String> = found.iter().take(4).map(|token| token.text.to_ascii_uppercase()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -217,7 +217,7 @@ pub(super) fn needs(found: &[Token<'_>], kind: StatementKind, namespace: &Namesp
     needs
 }
 
-/// What it takes to reach into a schema.
+/// Returns the rights that are needed to reach into a schema.
 fn inside(needs: &mut Vec<Need>, name: &[String]) {
     needs.push(Need::Privilege("USE CATALOG", name[..1].to_vec()));
     if name.len() > 1 {

@@ -241,7 +241,7 @@ async fn discovery(headers: HeaderMap) -> Response {
     json_response(StatusCode::OK, &body)
 }
 
-/// Where newer SDKs look first.
+/// Serves the address where newer SDKs look first.
 async fn host_metadata(headers: HeaderMap) -> Response {
     json_response(StatusCode::OK, &json!({"oidc_endpoint": oidc_address(&headers)}))
 }

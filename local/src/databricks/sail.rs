@@ -31,12 +31,12 @@ exec 3<&0
 exec "$@" </dev/null 3<&-
 "#;
 
-/// How Sail is started.
+/// The settings of Sail.
 #[derive(Debug, Clone)]
 pub struct SailSettings {
     /// The `sail` program.
     pub program: PathBuf,
-    /// Where tables (`<catalog>/<schema>/<table>`) and the log `sail.log` go.
+    /// The directory of the tables (`<catalog>/<schema>/<table>`) and of the log `sail.log`.
     pub data_directory: PathBuf,
     /// Names of the catalogs; the first is the default one.
     pub catalogs: Vec<String>,

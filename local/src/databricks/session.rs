@@ -25,7 +25,7 @@ pub(super) struct Session {
     ended: Option<watch::Receiver<bool>>,
 }
 
-/// What every operation of one statement shares.
+/// The context that every operation of one statement shares.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'c> {
     /// The operation's name, for interrupts.
@@ -38,7 +38,7 @@ pub(super) struct Call<'c> {
     pub(super) canceled: &'c watch::Receiver<bool>,
 }
 
-/// What the engine returned.
+/// The engine's result.
 pub(super) struct Fetched {
     pub(super) schema: SchemaRef,
     pub(super) batches: Vec<RecordBatch>,

@@ -1,4 +1,4 @@
-//! What an endpoint is told at its start, and behaviours that tests script.
+//! The settings of an endpoint, and behaviours that tests script.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::error::StatementError;
 /// The documented limit of a statement's text, taken for the whole body.
 const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
-/// What an endpoint accepts; most of it can be switched while it runs.
+/// The settings of an endpoint; most can be switched while it runs.
 #[derive(Debug, Clone)]
 pub struct EndpointSettings {
     /// Accepted bearer tokens.
@@ -35,7 +35,7 @@ pub struct EndpointSettings {
     pub principal_tokens: BTreeMap<String, String>,
     /// Groups and their members.
     pub groups: BTreeMap<String, Vec<String>>,
-    /// Whether FAILED answers carry `sql_state` beside the error. Recordings of 2024 have it in the message alone.
+    /// True if FAILED answers carry `sql_state` beside the error. Recordings of 2024 have it in the message alone.
     pub sql_state_beside_error: bool,
 }
 
@@ -79,13 +79,13 @@ impl std::fmt::Debug for ServicePrincipal {
 pub struct Script {
     /// Part of the statement's text; empty matches every statement.
     pub contains: String,
-    /// How many matching statements pass before the first.
+    /// The number of matching statements that pass before the first.
     #[serde(default)]
     pub skip: u32,
-    /// How many statements behave so.
+    /// The number of statements that behave so.
     #[serde(default = "once")]
     pub times: u32,
-    /// What they do.
+    /// The behaviour.
     pub behaviour: Behaviour,
 }
 
@@ -114,7 +114,7 @@ impl Script {
         self
     }
 
-    /// Whether it applies to this statement; counts the matches.
+    /// Returns whether it applies to this statement, and counts the matches.
     pub(super) fn takes(&mut self, statement: &str) -> bool {
         if self.times == 0 || !statement.contains(&self.contains) {
             return false;
@@ -128,7 +128,7 @@ impl Script {
     }
 }
 
-/// What a scripted statement does.
+/// The behaviour of a scripted statement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Behaviour {
@@ -157,7 +157,7 @@ pub enum Behaviour {
     Counts(RowCounts),
     /// The answer to the submission is PENDING, every later request for the statement is a 404.
     Forgotten {
-        /// Whether it runs nevertheless.
+        /// True if it runs nevertheless.
         applied: bool,
     },
     /// Cancelling is acknowledged and has no effect.

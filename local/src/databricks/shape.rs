@@ -1,4 +1,4 @@
-//! What a statement is and which table it writes.
+//! The kind of a statement and the table that it writes.
 
 use super::tokens::{Token, dotted_name};
 
@@ -23,7 +23,7 @@ pub enum StatementKind {
 }
 
 impl StatementKind {
-    /// Whether the statement changes rows.
+    /// Returns whether the statement changes rows.
     #[must_use]
     pub fn writes_rows(self) -> bool {
         matches!(self, Self::Merge | Self::Insert | Self::Update | Self::Delete)

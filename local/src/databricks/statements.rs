@@ -37,7 +37,7 @@ pub enum StatementState {
 }
 
 impl StatementState {
-    /// Whether it stays so.
+    /// Returns whether it stays so.
     #[must_use]
     pub fn is_terminal(self) -> bool {
         !matches!(self, Self::Pending | Self::Running)
@@ -48,7 +48,7 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// What a submission asks for.
+/// The request of a submission.
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) text: String,
@@ -82,11 +82,11 @@ struct Progress {
     truncated: bool,
     error: Option<StatementError>,
     polls_left: u32,
-    /// What is still to run.
+    /// The operations that are still to run.
     waiting: Option<Submission>,
 }
 
-/// What an answer about a statement needs.
+/// The facts that an answer about a statement needs.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) id: String,
@@ -150,7 +150,7 @@ impl Statement {
         }
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.progress().state.is_terminal()
     }
@@ -160,12 +160,12 @@ impl Statement {
         self.progress().result = None;
     }
 
-    /// Whether a script holds it back, so that its submission is answered at once.
+    /// Returns whether a script holds it back, so that its submission is answered at once.
     pub(super) fn is_held(&self) -> bool {
         self.progress().polls_left > 0
     }
 
-    /// Whether a script lets the service forget it.
+    /// Returns whether a script lets the service forget it.
     pub(super) fn is_forgotten(&self) -> bool {
         self.behaviours.iter().any(|behaviour| matches!(behaviour, Behaviour::Forgotten { .. }))
     }
@@ -279,7 +279,7 @@ impl Statement {
     }
 }
 
-/// What a lying MERGE claims.
+/// Returns the counts that a lying MERGE claims.
 fn claimed_counts(submission: &Submission) -> RowCounts {
     let claimed = submission.parameters.iter().find(|parameter| parameter.name == "row_count");
     let inserted = claimed.and_then(|parameter| parameter.value.as_ref()?.parse().ok()).unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Splits SQL text into tokens, so that markers and clauses are found outside strings, comments and quoted names.
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenKind {
     /// A bare word: keyword, name or number.
@@ -29,12 +29,12 @@ impl<'a> Token<'a> {
         self.start + self.text.len()
     }
 
-    /// Whether this is the keyword `word`, in any case.
+    /// Returns whether this is the keyword `word`, in any case.
     pub(super) fn is(&self, word: &str) -> bool {
         self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word)
     }
 
-    /// Whether this is the symbol `symbol`.
+    /// Returns whether this is the symbol `symbol`.
     pub(super) fn is_symbol(&self, symbol: &str) -> bool {
         self.kind == TokenKind::Symbol && self.text == symbol
     }

@@ -63,7 +63,7 @@ pub(super) fn error_response(status: StatusCode, error_code: &str, message: &str
     json_response(status, &json!({"error_code": error_code, "message": message}))
 }
 
-/// What the API says about a statement.
+/// The API's answer about a statement.
 pub(super) fn statement_body(snapshot: &Snapshot, sql_state_beside_error: bool) -> Value {
     let mut status = json!({"state": snapshot.state});
     if let Some(error) = &snapshot.error {

@@ -11,7 +11,7 @@ pub(super) const ANSI: (&str, &str) = ("spark.sql.ansi.enabled", "true");
 pub struct SessionZone {
     /// The name that the engine knows.
     pub(super) name: &'static str,
-    /// The same as a POSIX rule, so that cells are written without a data base of zones; empty = UTC.
+    /// The zone as a POSIX rule, so that cells are written without a database of zones; empty = UTC.
     rule: &'static str,
 }
 

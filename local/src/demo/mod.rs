@@ -29,7 +29,7 @@ const VIEWS: &str = "notion";
 /// One call of the command line.
 const COMMAND_BOUND: Duration = Duration::from_secs(120);
 
-/// Why the demo ended early.
+/// The reason that the demo ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// A part of the stack.
@@ -41,7 +41,7 @@ pub enum DemoError {
     /// The Lambda's answer is no report of a sync.
     #[error("the Lambda's answer is no report of a run ({source}): {answer}")]
     Report {
-        /// What does not fit.
+        /// The differences.
         source: serde_json::Error,
         /// The answer.
         answer: Value,
@@ -49,9 +49,9 @@ pub enum DemoError {
     /// The command line.
     #[error("notion-sync {arguments} failed: {message}")]
     CommandLine {
-        /// What it was called with.
+        /// The arguments.
         arguments: String,
-        /// What it said.
+        /// The output.
         message: String,
     },
     /// The workspace.
@@ -68,12 +68,12 @@ pub enum DemoError {
     Promise(String),
 }
 
-/// How the demo is run.
+/// The settings of the demo.
 #[derive(Debug, Clone)]
 pub struct DemoSettings {
     /// The programs.
     pub tools: Tools,
-    /// Where tables, logs and the env file go; emptied at the start.
+    /// The directory of tables, logs and the env file; emptied at the start.
     pub folder: PathBuf,
 }
 

@@ -1,10 +1,10 @@
-//! What the demo shows: headings, sentences and tables.
+//! The demo's screen: headings, sentences and tables.
 
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-/// Where the demo writes.
+/// The output of the demo.
 pub(super) struct Screen<'w> {
     out: &'w mut (dyn Write + Send),
 }

@@ -10,7 +10,7 @@ pub struct Answer {
     body: Vec<u8>,
 }
 
-/// Why Notion limits a rate; see its documentation of request limits.
+/// The reason of a rate limit; see Notion's documentation of request limits.
 pub const NOTION_RATE_LIMIT_REASONS: [&str; 3] =
     ["public_api_request_rate_limit", "public_api_space_request_rate_limit", "public_api_endpoint_rate_limit"];
 /// The reason that is no rate at all: the token is blocked, and waiting does not help.
@@ -29,14 +29,14 @@ impl Answer {
         Self::new(status, "application/json; charset=utf-8", body.to_string())
     }
 
-    /// The same with one more header.
+    /// Returns the answer with one more header.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
     }
 
-    /// The same with `Retry-After`, in seconds, where there is one.
+    /// Returns the answer with `Retry-After`, in seconds, where there is one.
     #[must_use]
     pub fn retry_after(self, seconds: Option<u64>) -> Self {
         match seconds {
@@ -45,7 +45,7 @@ impl Answer {
         }
     }
 
-    /// What a gateway in front of any of the three servers says when it gets no answer itself.
+    /// Returns the answer of a gateway, in front of any of the three servers, that gets no answer itself.
     #[must_use]
     pub fn html_bad_gateway() -> Self {
         let body = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1>\

@@ -16,7 +16,7 @@ use super::{State, Ticket, connect};
 /// In how many pieces a slow body comes.
 const DRIPS: usize = 10;
 
-/// What becomes of the client's connection after an exchange.
+/// The state of the client's connection after an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     KeepOpen,

@@ -23,10 +23,10 @@ use super::loopback;
 use script::{Matched, Script};
 use wire::Request;
 
-/// How many exchanges the log keeps; later ones are counted, matched and served, but not logged.
+/// The number of exchanges that the log keeps; later ones are counted, matched and served, but not logged.
 const LOG_LIMIT: usize = 100_000;
 
-/// What passed the proxy once: a request and its answer.
+/// An exchange that passed the proxy: a request and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
     /// Its number, from 0, in the order in which the requests were complete.
@@ -66,7 +66,7 @@ impl FaultProxy {
         Ok(Self { address, state, tasks })
     }
 
-    /// Where clients find the proxy, without a slash at the end.
+    /// Returns the proxy's address for clients, without a slash at the end.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
@@ -103,7 +103,7 @@ impl FaultProxy {
     }
 }
 
-/// What the connections share.
+/// The state that the connections share.
 #[derive(Debug)]
 struct State {
     upstream: SocketAddr,

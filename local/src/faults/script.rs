@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::answer::Answer;
 
-/// What is done to one exchange. "Before" = the upstream never sees the request; "after" = it has applied it.
+/// The fault of one exchange. "Before" = the upstream never sees the request; "after" = it has applied it.
 #[derive(Debug, Clone)]
 pub enum Fault {
     /// This answer instead of the upstream's, which never sees the request.
@@ -32,7 +32,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What the log of exchanges calls it.
+    /// Returns the fault's name in the log of exchanges.
     #[must_use]
     pub fn name(&self) -> String {
         let name = match self {
@@ -172,7 +172,7 @@ impl Rule {
     }
 }
 
-/// What a rule looks at.
+/// The parts of a request that a rule looks at.
 pub(super) struct Matched<'a> {
     pub(super) index: u64,
     pub(super) method: &'a str,

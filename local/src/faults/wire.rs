@@ -14,7 +14,7 @@ const BODY_LIMIT: u64 = 64 * 1024 * 1024;
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
-    /// Whether the client waits for `100 Continue` before it sends the body.
+    /// True if the client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
     framing: Framing,
     pub(super) head: Vec<u8>,
@@ -28,7 +28,7 @@ pub(super) struct Response {
     pub(super) head: Vec<u8>,
     /// As sent, chunk sizes included.
     pub(super) body: Vec<u8>,
-    /// Whether the end of the connection is what ends the body.
+    /// True if the end of the connection ends the body.
     pub(super) ends_with_connection: bool,
 }
 

@@ -25,7 +25,7 @@ pub struct ScriptedAnswer {
     /// So many matching requests get this answer; then it is used up.
     #[serde(default = "once")]
     pub times: u32,
-    /// What they get.
+    /// The answer that they get.
     pub answer: CannedAnswer,
 }
 
@@ -46,14 +46,14 @@ impl ScriptedAnswer {
         Self { path_contains: Some("/query".to_owned()), ..Self::next(answer) }
     }
 
-    /// The same for so many requests.
+    /// Returns the override for so many requests.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = times;
         self
     }
 
-    /// The same after so many true answers.
+    /// Returns the override after so many true answers.
     #[must_use]
     pub fn after(mut self, skip: u32) -> Self {
         self.skip = skip;
@@ -61,7 +61,7 @@ impl ScriptedAnswer {
     }
 }
 
-/// What can be answered instead of the truth.
+/// An answer instead of the truth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CannedAnswer {
@@ -208,7 +208,7 @@ impl Workspace {
     }
 }
 
-/// What Cloudflare writes when it answers by itself.
+/// Returns the page that Cloudflare itself answers with.
 fn edge_page(status: u16, request_id: Uuid) -> Outgoing {
     let title = match status {
         403 => "Attention Required! | Cloudflare".to_owned(),
@@ -247,7 +247,7 @@ pub(super) fn rate_limited(reason: &str, retry_after_seconds: Option<u64>) -> Ap
         .with_retry_after(retry_after_seconds)
 }
 
-/// What versions before 2025-09-03 get from a database with several data sources.
+/// Returns the refusal that versions before 2025-09-03 get from a database with several data sources.
 pub(super) fn multiple_data_sources(database: Uuid, children: &[Uuid]) -> ApiError {
     let children = list(children.iter().map(|id| quoted(&id.to_string())));
     ApiError::validation("Databases with multiple data sources are not supported in this API version.").with_data(

@@ -22,7 +22,7 @@ impl Clock {
         }
     }
 
-    /// The same clock, moved on (or back) by so many milliseconds.
+    /// Returns the clock moved forward (or back) by so many milliseconds.
     pub(super) fn moved_by(self, by_ms: i64) -> Self {
         match self {
             Self::System { offset_ms } => Self::System { offset_ms: offset_ms.saturating_add(by_ms) },

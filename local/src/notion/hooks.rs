@@ -51,7 +51,7 @@ impl Workspace {
         self.hooks = Hooks::default();
     }
 
-    /// Whether a scripted change still waits for its moment.
+    /// Returns whether a scripted change still waits for its moment.
     #[must_use]
     pub fn has_waiting_hooks(&self) -> bool {
         !(self.hooks.after_pages.is_empty() && self.hooks.after_requests.is_empty())

@@ -16,7 +16,7 @@ const LARGEST_PAGE: usize = 100;
 /// The value of an item that belongs to a property nobody asked for.
 const OTHER_ITEM: &str = r#"{"type":"text","text":{"content":"other","link":null},"annotations":{"bold":false,"italic":false,"strikethrough":false,"underline":false,"code":false,"color":"default"},"plain_text":"other","href":null}"#;
 
-/// What the query string asks for.
+/// The parsed query string.
 #[derive(Debug, Default)]
 pub(super) struct ItemPage {
     pub(super) page_size: Option<String>,

@@ -98,7 +98,7 @@ pub(super) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String 
     json
 }
 
-/// The same object with one more key at its end.
+/// Returns the object with one more key at its end.
 pub(super) fn with_last_key(mut object: String, key: &str, json: &str) -> String {
     object.pop();
     if object.len() > 1 {

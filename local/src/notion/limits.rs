@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::settings::RequestLimit;
 
-/// Where each token's window stands.
+/// The state of each token's window.
 #[derive(Debug, Default)]
 pub(super) struct Limiter {
     windows: HashMap<String, Window>,

@@ -27,7 +27,7 @@ use super::world::Workspace;
 
 /// Largest request body that is read, in bytes.
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
-/// How long an ending server waits for answers that are still on their way.
+/// The time that an ending server waits for unfinished answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// A Notion of one's own, listening. It ends when it is dropped.
@@ -60,7 +60,7 @@ impl NotionEmulator {
         Ok(Self { address, workspace, end: Some(end), server })
     }
 
-    /// Where it listens, such as `http://127.0.0.1:8123`, without `/v1`.
+    /// Returns the server's address, such as `http://127.0.0.1:8123`, without `/v1`.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)

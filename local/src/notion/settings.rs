@@ -1,4 +1,4 @@
-//! How the emulator behaves: every switch, at its most Notion-like by default. All can be changed while it runs.
+//! The emulator's switches, at their most Notion-like by default. All can be changed while it runs.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,17 +16,17 @@ pub struct Settings {
     pub integration_name: String,
     /// The workspace's name, as `users/me` gives it.
     pub workspace_name: String,
-    /// Where made ids start: the same seed and calls give the same ids. Read at the start only.
+    /// The seed of ids: the same seed and calls give the same ids. It is read at the start only.
     pub id_seed: u64,
     /// Most results one query shows (Notion: 10,000); a larger result is `incomplete` on each of its pages.
     pub result_cap: usize,
-    /// Whether a result of exactly `result_cap` rows is called incomplete too.
+    /// True if a result of exactly `result_cap` rows is called incomplete too.
     pub incomplete_at_exactly_the_cap: bool,
     /// Rows a page holds at most, whatever `page_size` asks: pages are then short with `has_more` true.
     pub page_rows_at_most: Option<usize>,
     /// When queries see an edit; `GET` sees it at once.
     pub index_lag: IndexLag,
-    /// How exactly the timestamp filters compare a row's times.
+    /// The exactness with which the timestamp filters compare a row's times.
     pub filter_time: FilterTime,
     /// The order of rows that the sorts call equal (rows of one minute).
     pub tie_order: TieOrder,
@@ -36,31 +36,31 @@ pub struct Settings {
     pub reject_next_cursors: u32,
     /// Each cursor that was handed out with this page of a walk, or a later one, is refused.
     pub reject_cursors_after_page: Option<u32>,
-    /// What a cursor is worth when the row it names has left the result.
+    /// The handling of a cursor whose row has left the result.
     pub cursor_of_a_gone_row: GoneRowCursor,
-    /// Whether a cursor is refused when `page_size` changed under it (the filter and sorts must never change).
+    /// True if a cursor is refused when `page_size` changed under it (the filter and sorts must never change).
     pub cursor_bound_to_page_size: bool,
     /// The page with this number of each walk holds no row, though more follow.
     pub empty_page: Option<u32>,
-    /// Whether the last page of a walk names a cursor beside `has_more: false`.
+    /// True if the last page of a walk names a cursor beside `has_more: false`.
     pub cursor_beside_the_end: bool,
-    /// What the property endpoint answers for a property that it answers as a list.
+    /// The form of the property endpoint's answer for a list property.
     pub item_lists: ItemLists,
     /// Seconds a cursor lives; unlimited when not set (Notion's bound is not documented).
     pub cursor_lifetime_seconds: Option<u64>,
     /// The request limit; off when not set.
     pub request_limit: Option<RequestLimit>,
-    /// Whether signed file URLs differ on each read.
+    /// True if signed file URLs differ on each read.
     pub signed_urls_change: bool,
-    /// Whether archiving, trashing, restoring and moving count as edits of the row (not documented by Notion).
+    /// True if archiving, trashing, restoring and moving count as edits of the row (not documented by Notion).
     pub housekeeping_moves_edited_time: bool,
-    /// Whether `is_archived` is a known key of a query's body.
+    /// True if `is_archived` is a known key of a query's body.
     pub archived_partition: bool,
-    /// How the 25 mentions of a text are counted.
+    /// The counting of the 25 mentions of a text.
     pub mention_count: MentionCount,
     /// Milliseconds each answer waits.
     pub latency_ms: u64,
-    /// Whether answers are gzip when the client takes it.
+    /// True if answers are gzip when the client takes it.
     pub gzip: bool,
 }
 
@@ -109,7 +109,7 @@ pub enum IndexLag {
     UntilTold,
 }
 
-/// How exactly the timestamp filters compare a row's times. Recorded answers compare whole minutes on both sides.
+/// The exactness with which the timestamp filters compare a row's times. Recorded answers compare whole minutes on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FilterTime {
@@ -133,7 +133,7 @@ pub enum TieOrder {
     ShuffledByQuery,
 }
 
-/// What a cursor is worth when the row it names has left the result.
+/// The handling of a cursor whose row has left the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GoneRowCursor {
@@ -143,7 +143,7 @@ pub enum GoneRowCursor {
     GoesOn,
 }
 
-/// How the 25 mentions of a text are counted. The documentation speaks of 25 mentions; one recorded page shows 50
+/// The counting of the 25 mentions of a text. The documentation speaks of 25 mentions; one recorded page shows 50
 /// mentions of one and the same person, uncut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -154,7 +154,7 @@ pub enum MentionCount {
     Each,
 }
 
-/// What the property endpoint answers for a property that it answers as a list.
+/// The form of the property endpoint's answer for a list property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ItemLists {
@@ -177,7 +177,7 @@ pub struct RequestLimit {
 }
 
 impl RequestLimit {
-    /// What Notion documents for all plans but Business and Enterprise.
+    /// Returns the limits that Notion documents for all plans but Business and Enterprise.
     pub const DOCUMENTED: Self = Self { requests: 180, window_ms: 60_000 };
 }
 

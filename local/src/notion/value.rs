@@ -174,7 +174,7 @@ impl Value {
         }
     }
 
-    /// Whether each read may show other bytes.
+    /// Returns whether each read may show other bytes.
     pub(super) fn has_signed_url(&self) -> bool {
         matches!(self, Self::Files(files) if files.iter().any(|file| matches!(file, File::Uploaded { .. })))
     }

@@ -34,7 +34,7 @@ impl Choices {
         options[self.below(options.len())]
     }
 
-    /// Whether something happens that happens `percent` times in a hundred.
+    /// Returns true `percent` times in a hundred.
     pub(super) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }

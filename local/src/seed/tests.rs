@@ -1,4 +1,4 @@
-//! What the demo and a first look rely on.
+//! Properties that the demo and a first look rely on.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What actions other than sync and sweep found, as tables.
+//! Tables of the items that actions other than sync and sweep found.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -165,7 +165,7 @@ fn age(run: &RunItem) -> String {
     run.age_seconds.map_or_else(|| run.started_at.clone(), |age| duration(age) + " ago")
 }
 
-/// What to do about the last failure, while it lasts.
+/// The remedy for the last failure, while it lasts.
 fn to_do(failed: &FailedRun) -> String {
     let class = failed.run.error_class.as_deref().unwrap_or("unknown failure");
     failed.remedy.map_or_else(|| class.to_owned(), |remedy| format!("{remedy} ({class})"))

@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(ranges.rest().len(), 2, "a range that is done is not divided");
     }
 
-    /// What a walk may do next.
+    /// The next step of a walk.
     #[derive(Debug, Clone)]
     enum Step {
         Take,

@@ -24,7 +24,7 @@ use crate::ids::{DataSourceId, DatabaseId, PageId};
 use crate::notion::{Meaning, PageRow, ParentInfo};
 use crate::warehouse::{Difference, RemovalReason, Row, Side};
 
-/// What to do about a difference.
+/// The decision about a difference.
 pub(super) enum Verdict {
     /// Mark it as removed; the flag says whether it lies in the trash.
     Removed(RemovalReason, bool),
@@ -42,7 +42,7 @@ pub(super) struct Classifier<'a> {
     /// Data sources that the table knows and the database no longer lists, and why their rows are removed; `None` = they
     /// are not.
     vanished: HashMap<DataSourceId, Option<RemovalReason>>,
-    /// What could not be read in full.
+    /// The properties that could not be read in full.
     pub(super) warnings: Vec<String>,
 }
 
@@ -150,7 +150,7 @@ impl<'a> Classifier<'a> {
     }
 }
 
-/// Where a page lies.
+/// The place of a page.
 enum Home {
     /// In this data source of the database.
     Here(DataSourceId),

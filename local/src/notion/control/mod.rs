@@ -51,7 +51,7 @@ use super::error::ApiError;
 use super::settings::Settings;
 use super::world::{SignedUrls, Workspace, WorkspaceError};
 
-/// Why a control request failed.
+/// The reason that a control request failed.
 #[derive(Debug)]
 pub(super) struct ControlError {
     status: u16,

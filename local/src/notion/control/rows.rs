@@ -100,7 +100,7 @@ struct Parent {
     shown: ParentShown,
 }
 
-/// What happens to one row.
+/// The change of one row.
 pub(super) fn row(world: &mut Workspace, method: &str, id: &str, rest: &[&str], body: &str) -> Answer {
     match (method, rest) {
         ("GET", []) => return described(world, id),

@@ -21,7 +21,7 @@ pub(super) struct QueryBody {
     pub(super) page_size: usize,
     pub(super) wanted: Wanted,
     pub(super) archived: bool,
-    /// What a cursor is bound to: everything but the cursor and the page size.
+    /// The part of a request that a cursor is bound to: everything but the cursor and the page size.
     pub(super) fingerprint: String,
 }
 

@@ -30,7 +30,7 @@ pub(super) enum Comparison {
     OnOrAfter,
 }
 
-/// What a moment is compared with: a time, or a day when the bound has no time.
+/// The bound that a moment is compared with: a time, or a day when the bound has no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bound {
     Moment(i64),
@@ -38,7 +38,7 @@ pub(super) enum Bound {
 }
 
 impl TimeCondition {
-    /// Whether a moment (or none) meets it.
+    /// Returns whether a moment (or none) meets it.
     pub(super) fn holds(&self, moment_ms: Option<i64>, exactness: FilterTime) -> bool {
         match (self, moment_ms) {
             (Self::IsEmpty, moment) => moment.is_none(),

@@ -47,7 +47,7 @@ impl Stamp {
 }
 
 impl Filter {
-    /// Whether a row is in the result.
+    /// Returns whether a row is in the result.
     pub(super) fn holds(&self, painter: &Painter<'_>, schema: &Schema, state: &RowState) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(painter, schema, state)),

@@ -26,7 +26,7 @@ const KEPT_RESULTS: usize = 16;
 /// Cursors that are remembered; the oldest go first.
 const KEPT_CURSORS: usize = 100_000;
 
-/// What is remembered between the pages of walks.
+/// The state that is kept between the pages of walks.
 #[derive(Debug, Default)]
 pub(super) struct Walks {
     results: VecDeque<Arc<ResultList>>,
@@ -152,7 +152,7 @@ fn known_cursor(world: &mut Workspace, text: &str, data_source: Uuid, query: &Qu
     if expired || too_far || !same_size || !same_query { Err(refused()) } else { Ok(cursor) }
 }
 
-/// Where in the result as it is now the cursor's row stands.
+/// Returns the position of the cursor's row in the result as it is now.
 fn start_position(
     world: &Workspace,
     cursor: &Cursor,

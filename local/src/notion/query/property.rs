@@ -54,7 +54,7 @@ impl PropertyFilter {
     }
 }
 
-/// What a property object holds under its type's key.
+/// Returns the value that a property object holds under its type's key.
 pub(super) fn property_value(json: &str) -> Value {
     let object: Value = serde_json::from_str(json).unwrap_or_default();
     object.get("type").and_then(Value::as_str).and_then(|name| object.get(name)).cloned().unwrap_or_default()

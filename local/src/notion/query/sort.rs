@@ -32,7 +32,7 @@ enum SortBy {
 /// Without sorts no order is promised; newest first is what was observed.
 pub(super) const WITHOUT_SORTS: Sort = Sort { by: SortBy::Time(Stamp::Created), descending: true };
 
-/// What a row is sorted by.
+/// A sort key of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum SortValue {
     Time(i64),
@@ -83,7 +83,7 @@ fn parse_one(item: &Value, schema: Option<&Schema>, place: &str) -> Result<Sort,
     Ok(Sort { by, descending })
 }
 
-/// What a row is sorted by, sort for sort, and then its place among equals.
+/// Returns the sort keys of a row, sort for sort, and then its place among equals.
 pub(super) fn sorted_by(
     sorts: &[Sort],
     painter: &Painter<'_>,

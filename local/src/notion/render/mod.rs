@@ -46,7 +46,7 @@ pub(super) struct Painter<'a> {
     pub(super) version: ApiVersion,
     pub(super) now_ms: i64,
     pub(super) signed_urls: SignedUrls,
-    /// What makes the signatures of this answer its own.
+    /// The number that makes the signatures of this answer its own.
     pub(super) signature: u64,
     /// Names or ids (not percent-encoded) of the properties wanted; all when `None`.
     pub(super) selection: Option<&'a [String]>,

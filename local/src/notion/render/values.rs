@@ -88,7 +88,7 @@ impl Painter<'_> {
     }
 }
 
-/// What a property holds that nobody filled in.
+/// Returns the value of a property that nobody filled in.
 pub(in super::super) fn empty_value(type_name: &str) -> String {
     match type_name {
         "title" | "rich_text" | "multi_select" | "people" | "files" | "relation" => "[]",

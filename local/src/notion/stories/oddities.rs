@@ -1,4 +1,4 @@
-//! What Notion has been seen to do that no documentation promises: recorded answers first, reported ones after.
+//! Behaviour of Notion that no documentation promises: recorded answers first, reported ones after.
 
 use super::super::settings::ItemLists;
 use super::super::value::{Person, Value};

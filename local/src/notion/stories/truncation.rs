@@ -1,4 +1,4 @@
-//! What pages show cut, and the property endpoint that shows it all.
+//! Values that pages cut, and the property endpoint that returns them whole.
 
 use serde_json::json;
 

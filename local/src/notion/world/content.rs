@@ -1,4 +1,4 @@
-//! What a caller says about a new row or an edit.
+//! The content of a new row or an edit.
 
 use jiff::Timestamp;
 
@@ -26,7 +26,7 @@ pub struct RowEdit {
     pub(super) unnoticed: bool,
 }
 
-/// What changes in a row; what isn't named stays.
+/// The change of a row; everything that isn't named stays.
 #[derive(Debug, Clone, Default)]
 pub(in super::super) struct Changes {
     pub(in super::super) values: Vec<(String, Value)>,
@@ -95,42 +95,42 @@ impl NewRow {
         Self::default().title(text)
     }
 
-    /// The same under an id of the caller's choice.
+    /// Returns the row under an id of the caller's choice.
     #[must_use]
     pub fn with_id(mut self, id: &str) -> Self {
         self.id = Some(id.to_owned());
         self
     }
 
-    /// The same, made then (milliseconds are kept, though never shown), and edited then unless said otherwise.
+    /// Returns the row with this creation time (milliseconds are kept, though never shown), and edited then unless said otherwise.
     #[must_use]
     pub fn created(mut self, created: Timestamp) -> Self {
         self.created = Some(created);
         self
     }
 
-    /// The same, last edited then.
+    /// Returns the row, last edited then.
     #[must_use]
     pub fn edited(mut self, edited: Timestamp) -> Self {
         self.edited = Some(edited);
         self
     }
 
-    /// The same, made by this person instead of the connection's bot.
+    /// Returns it as made by this person instead of the connection's bot.
     #[must_use]
     pub fn created_by(mut self, person: Person) -> Self {
         self.created_by = Some(person);
         self
     }
 
-    /// The same, archived.
+    /// Returns the row, archived.
     #[must_use]
     pub fn archived(mut self) -> Self {
         self.archived = true;
         self
     }
 
-    /// The same, in the trash.
+    /// Returns the row, in the trash.
     #[must_use]
     pub fn trashed(mut self) -> Self {
         self.trashed = true;
@@ -145,21 +145,21 @@ impl RowEdit {
         Self::default()
     }
 
-    /// The same, made at this time instead of now.
+    /// Returns the edit, made at this time instead of now.
     #[must_use]
     pub fn edited(mut self, edited: Timestamp) -> Self {
         self.edited = Some(edited);
         self
     }
 
-    /// The same, made by this person instead of the connection's bot.
+    /// Returns it as made by this person instead of the connection's bot.
     #[must_use]
     pub fn edited_by(mut self, person: Person) -> Self {
         self.edited_by = Some(person);
         self
     }
 
-    /// The same, but `last_edited_time` stays: as when a rollup or formula is computed again.
+    /// Returns the edit without a new `last_edited_time`, as when a rollup or formula is computed again.
     #[must_use]
     pub fn unnoticed(mut self) -> Self {
         self.unnoticed = true;

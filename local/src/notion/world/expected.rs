@@ -1,4 +1,4 @@
-//! What a complete reader must hold: the yardstick of the tests.
+//! The rows that a complete reader must hold: the yardstick of the tests.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use super::super::value::Value;
 use super::row::{Kind, Properties};
 use super::{Workspace, WorkspaceError};
 
-/// Whether payloads hold signed URLs.
+/// True if payloads hold signed URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignedUrls {
     /// As last served in full (by a query or a `GET`); as they would be served now if that never happened.
@@ -31,11 +31,11 @@ pub struct ExpectedRow {
     pub created_time: String,
     /// As shown, to the minute.
     pub last_edited_time: String,
-    /// Whether it is in the archived partition.
+    /// True if it is in the archived partition.
     pub is_archived: bool,
     /// Always false: no query shows trash.
     pub in_trash: bool,
-    /// Whether only `{object,id}` is shown, which no reader can store.
+    /// True if only `{object,id}` is shown, which no reader can store.
     pub partial: bool,
 }
 

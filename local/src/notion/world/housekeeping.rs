@@ -1,4 +1,4 @@
-//! What happens to rows apart from edits: archive, trash, delete, share, move, index.
+//! Changes of rows other than edits: archive, trash, delete, share, move, index.
 
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ use super::content::Changes;
 use super::row::{Parent, Properties, Row, RowState};
 use super::{Workspace, WorkspaceError};
 
-/// Where a row moves to.
+/// The target of a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     /// Another table, by its data source's id.

@@ -63,7 +63,7 @@ pub(super) struct Database {
     pub(super) edited_ms: i64,
     pub(super) shared: bool,
     pub(super) trashed: bool,
-    /// Whether `GET` lists its data sources.
+    /// True if `GET` lists its data sources.
     pub(super) lists_sources: bool,
     /// In the order of adding.
     pub(super) sources: Vec<Uuid>,
@@ -250,12 +250,12 @@ impl Workspace {
         ids.iter().filter_map(|id| self.sources.get(id)).filter(|source| !source.trashed).collect()
     }
 
-    /// Whether the connection sees this data source (rights come from the database, and can be taken from it alone).
+    /// Returns whether the connection sees this data source (rights come from the database, and can be taken from it alone).
     pub(super) fn sees_source(&self, source: &DataSource) -> bool {
         source.shared && self.databases.get(&source.database).is_some_and(|database| database.shared)
     }
 
-    /// Whether the connection sees a row that lives there.
+    /// Returns whether the connection sees a row that lives there.
     pub(super) fn sees_row(&self, row: &Row) -> bool {
         row.shared
             && match row.current().parent {
@@ -264,7 +264,7 @@ impl Workspace {
             }
     }
 
-    /// Whether a row counts as trashed: itself, or the table it lives in.
+    /// Returns whether a row counts as trashed: itself, or the table it lives in.
     pub(super) fn is_trashed(&self, state: &RowState) -> bool {
         let source = state.parent.data_source().and_then(|id| self.sources.get(&id));
         let database = source.and_then(|source| self.databases.get(&source.database));

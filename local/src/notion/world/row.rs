@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::super::value::{File, Value};
 
-/// What a row holds at one time.
+/// The content of a row at one time.
 #[derive(Debug, Clone)]
 pub(in super::super) struct RowState {
     pub(in super::super) parent: Parent,
@@ -24,7 +24,7 @@ pub(in super::super) struct RowState {
     pub(in super::super) properties: Properties,
 }
 
-/// Where a row lives.
+/// The home of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Parent {
     DataSource(Uuid),
@@ -58,7 +58,7 @@ pub(in super::super) enum Properties {
 }
 
 impl RowState {
-    /// Whether each read may show other bytes.
+    /// True if each read may show other bytes.
     pub(in super::super) fn has_signed_url(&self) -> bool {
         let uploaded = |file: &File| matches!(file, File::Uploaded { .. });
         let pictures =
@@ -84,14 +84,14 @@ impl Visible {
     }
 }
 
-/// What stands in the table's place: a page, or (in a wiki) a data source.
+/// The parent in the table's place: a page, or (in a wiki) a data source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Kind {
     Page,
     DataSource(Uuid),
 }
 
-/// How a page shows its parent.
+/// Returns the parent as a page shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParentShown {
@@ -113,15 +113,15 @@ pub(in super::super) struct Row {
     pub(in super::super) number: u64,
     pub(in super::super) kind: Kind,
     pub(in super::super) shared: bool,
-    /// Whether only `{object,id}` is shown.
+    /// True if only `{object,id}` is shown.
     pub(in super::super) partial: bool,
-    /// Whether it was turned into a database: no query shows it, and `GET` of the page refuses its id.
+    /// True if it was turned into a database: no query shows it, and `GET` of the page refuses its id.
     pub(in super::super) is_database: bool,
     pub(in super::super) parent_shown: ParentShown,
-    /// What `GET` shows.
+    /// Returns the version that `GET` shows.
     current: Arc<RowState>,
     visible: Visible,
-    /// What came before, oldest first, while queries may still show it.
+    /// The earlier versions, oldest first, while queries may still show them.
     older: Vec<(Visible, Arc<RowState>)>,
     /// The bytes last served in full of a state whose bytes differ on each read.
     last_served: Option<(Arc<RowState>, Arc<str>)>,
@@ -145,12 +145,12 @@ impl Row {
         }
     }
 
-    /// What `GET` shows.
+    /// Returns the version that `GET` shows.
     pub(in super::super) fn current(&self) -> &Arc<RowState> {
         &self.current
     }
 
-    /// What queries show; `None` while the row is not indexed yet.
+    /// Returns the version that queries show; `None` while the row is not indexed yet.
     pub(in super::super) fn indexed(&self, now_ms: i64) -> Option<&Arc<RowState>> {
         if self.visible.at(now_ms) {
             return Some(&self.current);
