@@ -13,7 +13,7 @@ use crate::run::Run;
 const MAX_ITEM_PAGES: usize = 100;
 
 /// Pages without an item, one after the other, of one property.
-const MOST_EMPTY_PAGES: u32 = 5;
+const MAX_EMPTY_RESULT_PAGES: u32 = 5;
 
 /// Rejected cursors of one property before the run fails.
 const MAX_CURSOR_RESTARTS: u32 = 5;
@@ -153,7 +153,7 @@ async fn read_item_pages(
                 });
                 return Ok(Items { items, left_out });
             }
-            Some(next) if empty_pages > MOST_EMPTY_PAGES || !cursors.insert(next.clone()) => {
+            Some(next) if empty_pages > MAX_EMPTY_RESULT_PAGES || !cursors.insert(next.clone()) => {
                 let why = "could not be read in full: Notion says that there is more and does not lead on to it";
                 return Ok(Items { items, left_out: Some(why.to_owned()) });
             }

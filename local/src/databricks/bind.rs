@@ -5,7 +5,7 @@ use super::failfast;
 use super::tokens::{Token, TokenKind, closing, quoted_name, text_literal, tokens};
 
 /// A STRING longer than this goes through a temporary view: the engine's parser gets slow on long literals.
-const LONGEST_LITERAL_BYTES: usize = 64 * 1024;
+const MAX_LITERAL_BYTES: usize = 64 * 1024;
 
 /// One parameter of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +122,7 @@ fn replaced(parameter: &Parameter, binding: Binding, bound: &mut Bound) -> Resul
         let marker = format!(":{}", parameter.name);
         return Ok(if is_string { marker } else { format!("CAST({marker} AS {type_text})") });
     }
-    if value.len() > LONGEST_LITERAL_BYTES {
+    if value.len() > MAX_LITERAL_BYTES {
         let view = match bound.views.iter().find(|(_, known)| known == value) {
             Some((view, _)) => view.clone(),
             None => {
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_long_value_goes_through_one_view() {
-        let long = "x".repeat(LONGEST_LITERAL_BYTES + 1);
+        let long = "x".repeat(MAX_LITERAL_BYTES + 1);
         let bound = bind("SELECT :a, :a", &[Parameter::string("a", &long)], Binding::Text).unwrap();
         let [(view, value)] = bound.views.as_slice() else { panic!("one view, not {}", bound.views.len()) };
         assert_eq!((bound.sql, value), (format!("SELECT (SELECT v FROM {view}), (SELECT v FROM {view})"), &long));

@@ -18,7 +18,7 @@ use super::rights::Grant;
 use super::settings::{Script, ServicePrincipal};
 use super::wire::{error_response, json_response};
 
-const LARGEST_BODY_BYTES: usize = 1024 * 1024;
+const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// Switches; what is absent stays.
 #[derive(Debug, Deserialize)]
@@ -148,7 +148,7 @@ async fn query(State(shared): State<Arc<Shared>>, request: Request) -> Response 
 
 async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Box<Response>> {
     let bad = |message: String| Box::new(error_response(StatusCode::BAD_REQUEST, "BAD_REQUEST", &message));
-    let body = to_bytes(request.into_body(), LARGEST_BODY_BYTES).await.map_err(|error| bad(error.to_string()))?;
+    let body = to_bytes(request.into_body(), MAX_BODY_BYTES).await.map_err(|error| bad(error.to_string()))?;
     serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
 }
 

@@ -24,8 +24,8 @@ use super::statements::{Statement, Submission};
 use super::wire::{SubmitRequest, chunk, error_response, json_response, statement_body, text_response};
 
 /// More than this is not even read.
-const LARGEST_BODY_READ_BYTES: usize = 64 * 1024 * 1024;
-const MOST_PARAMETERS: usize = 256;
+const MAX_BODY_READ_BYTES: usize = 64 * 1024 * 1024;
+const MAX_PARAMETERS: usize = 256;
 /// Answers nobody waited for come at once.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -113,7 +113,7 @@ async fn first_answer(shared: &Shared, statement: &Arc<Statement>, wait: Duratio
 
 /// Reads the whole body, also one that is too large, so that the client gets to read the answer.
 async fn read_body(request: Request, settings: &EndpointSettings) -> Result<axum::body::Bytes, Refusal> {
-    let body = to_bytes(request.into_body(), LARGEST_BODY_READ_BYTES).await.ok();
+    let body = to_bytes(request.into_body(), MAX_BODY_READ_BYTES).await.ok();
     match body {
         Some(body) if body.len() <= settings.body_limit_bytes => Ok(body),
         _ if settings.body_limit_status == 400 => {
@@ -137,9 +137,9 @@ fn checked(sent: &SubmitRequest, settings: &EndpointSettings) -> Result<Duration
         return Err(bad("INVALID_PARAMETER_VALUE", "The field 'statement' is required."));
     }
     let count = sent.parameters.len();
-    if count > MOST_PARAMETERS {
+    if count > MAX_PARAMETERS {
         let message = format!(
-            "Parameterized query has too many parameters: {count} parameters were given but the limit is {MOST_PARAMETERS}."
+            "Parameterized query has too many parameters: {count} parameters were given but the limit is {MAX_PARAMETERS}."
         );
         return Err(bad("BAD_REQUEST", &message));
     }

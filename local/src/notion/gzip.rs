@@ -1,14 +1,14 @@
 //! Gzip without compression (RFC 1952 around stored blocks): enough to exercise a client's decoder.
 
-const LARGEST_BLOCK: usize = 0xFFFF;
+const MAX_BLOCK_BYTES: usize = 0xFFFF;
 
 /// The bytes as a gzip file.
 pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut file = vec![0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF];
-    let blocks = bytes.len().div_ceil(LARGEST_BLOCK).max(1);
+    let blocks = bytes.len().div_ceil(MAX_BLOCK_BYTES).max(1);
     for index in 0..blocks {
-        let from = index * LARGEST_BLOCK;
-        let block = &bytes[from..bytes.len().min(from + LARGEST_BLOCK)];
+        let from = index * MAX_BLOCK_BYTES;
+        let block = &bytes[from..bytes.len().min(from + MAX_BLOCK_BYTES)];
         let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
         file.push(u8::from(index + 1 == blocks));
         file.extend(length.to_le_bytes());
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn long_bodies_take_several_blocks() {
-        let file = gzip(&[b'x'; LARGEST_BLOCK + 1]);
-        assert_eq!(file.len(), 10 + 5 + LARGEST_BLOCK + 5 + 1 + 8);
+        let file = gzip(&[b'x'; MAX_BLOCK_BYTES + 1]);
+        assert_eq!(file.len(), 10 + 5 + MAX_BLOCK_BYTES + 5 + 1 + 8);
     }
 }

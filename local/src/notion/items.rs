@@ -12,7 +12,7 @@ use super::settings::ItemLists;
 use super::value::Value;
 use super::world::row::{Properties, Row, RowState};
 
-const LARGEST_PAGE: usize = 100;
+const MAX_PAGE_SIZE: usize = 100;
 /// The value of an item that belongs to a property nobody asked for.
 const OTHER_ITEM: &str = r#"{"type":"text","text":{"content":"other","link":null},"annotations":{"bold":false,"italic":false,"strikethrough":false,"underline":false,"code":false,"color":"default"},"plain_text":"other","href":null}"#;
 
@@ -102,7 +102,7 @@ fn next_url(row: Uuid, held: &Held, cursor: &str, size: usize) -> String {
 }
 
 fn page_size(page: &ItemPage) -> Result<usize, ApiError> {
-    let Some(text) = &page.page_size else { return Ok(LARGEST_PAGE) };
+    let Some(text) = &page.page_size else { return Ok(MAX_PAGE_SIZE) };
     let refused = |expected: &str| {
         ApiError::validation(format!(
             "query failed validation: query.page_size should be {expected} or `undefined`, instead was `{text}`."
@@ -110,7 +110,7 @@ fn page_size(page: &ItemPage) -> Result<usize, ApiError> {
     };
     match text.parse::<usize>() {
         Ok(0) => Err(refused("≥ `1`")),
-        Ok(size) if size <= LARGEST_PAGE => Ok(size),
+        Ok(size) if size <= MAX_PAGE_SIZE => Ok(size),
         Ok(_) => Err(refused("≤ `100`")),
         Err(_) => Err(refused("a number")),
     }

@@ -26,7 +26,7 @@ use super::settings::Settings;
 use super::world::Workspace;
 
 /// Largest request body that is read, in bytes.
-const LARGEST_BODY: usize = 64 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// The time that an ending server waits for unfinished answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -102,7 +102,7 @@ impl SharedWorkspace {
 
 async fn serve(State(workspace): State<SharedWorkspace>, request: Request) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
+    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
         return plain(StatusCode::PAYLOAD_TOO_LARGE);
     };
     let header = |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());

@@ -13,11 +13,11 @@ const MINUTES_PER_DAY: usize = 24 * 60;
 /// The youngest row is this old, so that a first sync's settling time has nothing young to keep in mind.
 const MINUTES_AT_LEAST_AGO: usize = 10;
 /// The program whose relation to projects is longer than the 25 that a page shows.
-const LARGEST_PROGRAM: usize = 0;
-const LARGEST_PROGRAM_PROJECTS: usize = 30;
+const BUSIEST_PROGRAM_INDEX: usize = 0;
+const MAX_PROGRAM_PROJECTS: usize = 30;
 /// The project with as many budget lines.
-const LARGEST_PROJECT: usize = 7;
-const LARGEST_PROJECT_LINES: usize = 60;
+const BUSIEST_PROJECT_INDEX: usize = 7;
+const MAX_PROJECT_LINES: usize = 60;
 
 fn page_id(database: &str, number: usize) -> String {
     id_of(&format!("{database} {number}"))
@@ -59,12 +59,12 @@ fn times(number: usize, count: usize, timeline: &Timeline, choices: &mut Choices
 
 /// The program of a project: the largest one takes the first 30, the others share the rest.
 fn program_of(project: usize) -> usize {
-    if project < LARGEST_PROGRAM_PROJECTS { LARGEST_PROGRAM } else { 1 + project % (PROGRAM_COUNT - 1) }
+    if project < MAX_PROGRAM_PROJECTS { BUSIEST_PROGRAM_INDEX } else { 1 + project % (PROGRAM_COUNT - 1) }
 }
 
 /// The project of a budget line.
 fn project_of_line(line: usize) -> usize {
-    if line < LARGEST_PROJECT_LINES { LARGEST_PROJECT } else { line % PROJECT_COUNT }
+    if line < MAX_PROJECT_LINES { BUSIEST_PROJECT_INDEX } else { line % PROJECT_COUNT }
 }
 
 fn project_of_risk(risk: usize) -> usize {
@@ -90,7 +90,7 @@ pub(super) fn program(number: usize, timeline: &Timeline) -> NewRow {
     let choices = &mut Choices::about(&format!("program {number}"));
     let title = words::PROGRAMS[number % words::PROGRAMS.len()];
     // One program has more stakeholders than a page shows, and nothing in the page says so.
-    let stakeholders = if number == LARGEST_PROGRAM { 31 } else { 3 + choices.below(6) };
+    let stakeholders = if number == BUSIEST_PROGRAM_INDEX { 31 } else { 3 + choices.below(6) };
     let goals = [choices.one(&words::GOALS), words::GOALS[number % words::GOALS.len()]];
     let row = row("programs", number, PROGRAM_COUNT, title, timeline, choices)
         .set("Code", Value::text(&format!("PRG-{:02}", number + 1)))

@@ -11,7 +11,7 @@ use super::super::world::{Destination, NewRow, ParentShown, RowEdit, Workspace};
 use super::{Answer, ControlError, done, read, unknown};
 
 /// Most rows that one request adds.
-const MOST_ALIKE: u32 = 100_000;
+const MAX_ALIKE_ROWS: u32 = 100_000;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -58,8 +58,8 @@ pub(super) fn add(world: &mut Workspace, data_source_id: &str, body: &str) -> An
         return Err(ControlError::bad("`unnoticed` is for edits"));
     }
     let count = wanted.count.unwrap_or(1);
-    if count > MOST_ALIKE || (count > 1 && wanted.id.is_some()) {
-        return Err(ControlError::bad(format!("`count` is at most {MOST_ALIKE}, and 1 with `id`")));
+    if count > MAX_ALIKE_ROWS || (count > 1 && wanted.id.is_some()) {
+        return Err(ControlError::bad(format!("`count` is at most {MAX_ALIKE_ROWS}, and 1 with `id`")));
     }
     let values = wanted.properties.as_ref().map(|json| patch::values(world, json.get(), None)).transpose()?;
     let mut ids = Vec::new();

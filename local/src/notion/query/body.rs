@@ -10,7 +10,7 @@ use super::filter::{self, Filter};
 use super::shown;
 use super::sort::{self, Sort};
 
-const LARGEST_PAGE: usize = 100;
+const MAX_PAGE_SIZE: usize = 100;
 
 /// A query, understood.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ fn flag(body: &Map<String, Value>, key: &str) -> Result<bool, ApiError> {
 }
 
 fn page_size(body: &Map<String, Value>) -> Result<usize, ApiError> {
-    let Some(json) = body.get("page_size") else { return Ok(LARGEST_PAGE) };
+    let Some(json) = body.get("page_size") else { return Ok(MAX_PAGE_SIZE) };
     let should_be = |expected: &str| ApiError::body_should_be("body.page_size", expected, &shown(json));
     let number = json.as_f64().ok_or_else(|| should_be("a number or `undefined`"))?;
     if number > 100.0 {
@@ -97,7 +97,7 @@ fn page_size(body: &Map<String, Value>) -> Result<usize, ApiError> {
         return Err(should_be("≥ `1` or `undefined`"));
     }
     let size = json.as_u64().ok_or_else(|| should_be("an integer or `undefined`"))?;
-    Ok(usize::try_from(size).unwrap_or(LARGEST_PAGE))
+    Ok(usize::try_from(size).unwrap_or(MAX_PAGE_SIZE))
 }
 
 fn wanted(body: &Map<String, Value>) -> Result<Wanted, ApiError> {

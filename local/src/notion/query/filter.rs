@@ -10,7 +10,7 @@ use super::conditions::{self, TimeCondition};
 use super::property::{self, PropertyFilter};
 use super::shown;
 
-const LARGEST_GROUP: usize = 100;
+const MAX_GROUP_CONDITIONS: usize = 100;
 const DEEPEST_NESTING: usize = 2;
 
 /// A filter, understood.
@@ -105,8 +105,8 @@ impl Reader<'_> {
         let Value::Array(items) = group else {
             return Err(ApiError::body_should_be(&place, "an array", &shown(group)));
         };
-        if items.len() > LARGEST_GROUP {
-            let expected = format!("≤ `{LARGEST_GROUP}`");
+        if items.len() > MAX_GROUP_CONDITIONS {
+            let expected = format!("≤ `{MAX_GROUP_CONDITIONS}`");
             return Err(ApiError::body_should_be(&format!("{place}.length"), &expected, &items.len().to_string()));
         }
         let parts = items.iter().enumerate();
