@@ -41,7 +41,6 @@ impl ActionKind {
     ];
 
     /// The name in events, reports, metrics and on the command line.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sync => "sync",
@@ -56,13 +55,11 @@ impl ActionKind {
     }
 
     /// The kind with this name.
-    #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
     /// Returns whether the action moves data. An operator's `status` or `verify` does not.
-    #[must_use]
     pub const fn moves_data(self) -> bool {
         matches!(self, Self::Sync | Self::Sweep)
     }
@@ -139,7 +136,6 @@ pub struct ViewsRequest {
 
 impl Action {
     /// The action's kind.
-    #[must_use]
     pub fn kind(&self) -> ActionKind {
         match self {
             Self::Sync(_) => ActionKind::Sync,
@@ -154,13 +150,11 @@ impl Action {
     }
 
     /// The action's name in events, reports and metrics.
-    #[must_use]
     pub fn name(&self) -> &'static str {
         self.kind().name()
     }
 
     /// The database the action is about, if it is about one.
-    #[must_use]
     pub fn database(&self) -> Option<&DatabaseName> {
         match self {
             Self::Sync(request) => Some(&request.database),

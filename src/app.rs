@@ -70,7 +70,6 @@ impl App {
     }
 
     /// Returns the configuration that the service runs with.
-    #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }

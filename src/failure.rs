@@ -149,7 +149,6 @@ failure_classes! {
 impl FailureClass {
     /// True for the classes that the next run cures in most cases: the other side was unavailable or busy. A person is called for
     /// them only when they last, for all others at once.
-    #[must_use]
     pub fn is_transient(self) -> bool {
         matches!(
             self,
@@ -189,21 +188,18 @@ impl Failure {
     }
 
     /// Adds the cause, which is shown after the message.
-    #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
     /// Puts `context` (the work under way) in front of the message.
-    #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
         self
     }
 
     /// Adds the wait that a server asked for, where the deadline came before its end.
-    #[must_use]
     pub fn waiting(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
     }
@@ -234,7 +230,6 @@ impl Failure {
     }
 
     /// Message, causes and what to do, in one line: the text for people, reports and the Lambda's `errorMessage`.
-    #[must_use]
     pub fn describe(&self) -> String {
         let mut text = self.message();
         if !text.ends_with(['.', '!', '?']) {

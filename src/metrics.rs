@@ -62,7 +62,6 @@ metrics! {
 pub const BY_DATABASE: &[&str] = &[RUNS_ADVANCED, LAG_SECONDS];
 
 /// The record of one run: one line of JSON for standard output. Not a log line, so no log level applies to it.
-#[must_use]
 pub fn record(report: &Report, function_name: &str, request_id: &str) -> String {
     let ended_at = ended_at(report);
     let values = values(report, ended_at);
@@ -157,7 +156,6 @@ fn ended_at(report: &Report) -> Timestamp {
 }
 
 /// The documentation's table of metrics (Markdown).
-#[must_use]
 pub fn markdown_table() -> String {
     let row = |metric: &Metric| format!("| `{}` | {} | {} |\n", metric.name, metric.unit, metric.doc);
     let rows: String = METRICS.iter().map(row).collect();

@@ -32,7 +32,6 @@ pub enum AwsError {
     Unreachable {
         /// The operation called.
         operation: String,
-        /// The cause.
         source: reqwest::Error,
     },
     /// A call was refused.
@@ -42,7 +41,6 @@ pub enum AwsError {
         operation: String,
         /// The HTTP status.
         status: u16,
-        /// The answer.
         body: String,
     },
 }
@@ -97,19 +95,16 @@ impl AwsEmulator {
     }
 
     /// Returns the value for `AWS_ENDPOINT_URL`.
-    #[must_use]
     pub fn endpoint_url(&self) -> &str {
         &self.client.endpoint_url
     }
 
     /// Calls to the emulator, past any fault proxy.
-    #[must_use]
     pub fn client(&self) -> &AwsClient {
         &self.client
     }
 
     /// Returns the path of the emulator's log.
-    #[must_use]
     pub fn log_file(&self) -> &Path {
         self.process.log_file()
     }
@@ -124,7 +119,6 @@ impl AwsEmulator {
 }
 
 /// Variables with which the AWS SDK talks to `endpoint_url` and nothing else.
-#[must_use]
 pub fn sdk_environment(endpoint_url: &str) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_ENDPOINT_URL", endpoint_url.to_owned()),

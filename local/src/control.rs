@@ -14,25 +14,14 @@ pub enum ControlError {
     Unreachable {
         /// The address that was tried.
         base_url: String,
-        /// The cause.
         source: reqwest::Error,
     },
     /// It refused the call.
     #[error("{path}: {message}")]
-    Refused {
-        /// The call.
-        path: String,
-        /// The answer's text.
-        message: String,
-    },
+    Refused { path: String, message: String },
     /// Its answer has another shape.
     #[error("{path}: the answer could not be read: {source}")]
-    Unreadable {
-        /// The call.
-        path: String,
-        /// The cause.
-        source: serde_json::Error,
-    },
+    Unreadable { path: String, source: serde_json::Error },
     /// No database of that name or id.
     #[error("no database {name:?}; there are: {known}")]
     UnknownDatabase {
@@ -49,7 +38,6 @@ pub enum ControlError {
 /// A database as the control interface lists it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ListedDatabase {
-    /// Its id.
     pub id: String,
     /// Its name in Notion.
     pub name: String,
@@ -60,7 +48,6 @@ pub struct ListedDatabase {
 /// A data source as the control interface lists it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ListedDataSource {
-    /// Its id.
     pub id: String,
     /// Its name in Notion.
     pub name: String,
@@ -71,9 +58,7 @@ pub struct ListedDataSource {
 /// A row as the control interface lists it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ListedRow {
-    /// Its id.
     pub id: String,
-    /// Its title.
     pub title: String,
     /// With the milliseconds that Notion hides.
     pub last_edited_time: String,

@@ -29,26 +29,22 @@ impl Environment {
     }
 
     /// The variables, without the credentials.
-    #[must_use]
     pub fn variables(&self) -> &[(String, String)] {
         &self.variables
     }
 
     /// One variable's value.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The secret's value: the credentials by their variables' names.
-    #[must_use]
     pub fn secret(&self) -> Value {
         let credentials = self.credentials.iter().map(|(name, value)| (name.clone(), value.clone().into()));
         Value::Object(credentials.collect::<Map<String, Value>>())
     }
 
     /// Lines for a shell; the credentials as comments, since the service reads them from the secret.
-    #[must_use]
     pub fn exports(&self) -> String {
         let mut text = String::new();
         // Writing to a String can't fail.
@@ -65,7 +61,6 @@ impl Environment {
     }
 
     /// Lines for `--env-file`.
-    #[must_use]
     pub fn env_file(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.variables {

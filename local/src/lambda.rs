@@ -46,9 +46,7 @@ pub enum LambdaError {
     Unreadable {
         /// The event's file.
         event: String,
-        /// The cause.
         source: serde_json::Error,
-        /// The answer.
         text: String,
     },
     /// No answer in time.
@@ -110,7 +108,6 @@ impl LocalLambda {
     }
 
     /// Returns the path of the log of the handler and its server.
-    #[must_use]
     pub fn log_file(&self) -> &Path {
         self.process.log_file()
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 const REQUEST_BOUND: Duration = Duration::from_secs(120);
 
 /// The loopback address with a port; 0 = any free one.
-#[must_use]
 pub fn address(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }

@@ -53,17 +53,14 @@ pub enum ProcessError {
     /// It could not be started.
     #[error("{name} could not be started ({program}): {source}")]
     Start {
-        /// The process's role.
         name: String,
         /// The program asked for.
         program: PathBuf,
-        /// The cause.
         source: io::Error,
     },
     /// It ended while it was needed.
     #[error("{name} ended with {status}; the end of its log, {}:\n{log_tail}", log_file.display())]
     Ended {
-        /// The process's role.
         name: String,
         /// The exit status.
         status: ExitStatus,
@@ -75,7 +72,6 @@ pub enum ProcessError {
     /// It runs, but did not answer in time.
     #[error("{name} did not become healthy within {} s; its log is {}", waited.as_secs(), log_file.display())]
     Unhealthy {
-        /// The process's role.
         name: String,
         /// The time that it was given.
         waited: Duration,
@@ -84,12 +80,7 @@ pub enum ProcessError {
     },
     /// It could not be watched or ended.
     #[error("{name} could not be waited for: {source}")]
-    Wait {
-        /// The process's role.
-        name: String,
-        /// The cause.
-        source: io::Error,
-    },
+    Wait { name: String, source: io::Error },
 }
 
 /// The command of a child process and the path of its output.
@@ -99,7 +90,6 @@ pub struct ProcessSpec {
     pub name: String,
     /// The program's path.
     pub program: PathBuf,
-    /// Its arguments.
     pub arguments: Vec<OsString>,
     /// Variables set for it, on top of what it inherits.
     pub environment: Vec<(OsString, OsString)>,
@@ -153,7 +143,6 @@ impl ChildProcess {
     }
 
     /// Returns the path of the child's log.
-    #[must_use]
     pub fn log_file(&self) -> &Path {
         &self.log_file
     }

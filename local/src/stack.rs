@@ -36,7 +36,6 @@ pub enum StackError {
     /// The SQL engine.
     #[error("the SQL engine: {}", with_causes(source))]
     Engine {
-        /// The cause.
         #[from]
         source: EngineError,
     },
@@ -45,7 +44,6 @@ pub enum StackError {
     Io {
         /// The wanted path.
         what: String,
-        /// The cause.
         source: io::Error,
     },
     /// The workspace could not be filled.
@@ -82,7 +80,6 @@ impl Ports {
 /// The settings of the stack.
 #[derive(Debug, Clone)]
 pub struct StackSettings {
-    /// The programs.
     pub tools: Tools,
     /// The directory of tables and logs. It is emptied at the start, since a new workspace does not fit old tables.
     pub folder: PathBuf,
@@ -141,37 +138,31 @@ impl LocalStack {
     }
 
     /// The Notion emulator.
-    #[must_use]
     pub fn notion(&self) -> &NotionEmulator {
         &self.notion
     }
 
     /// The Statement Execution endpoint.
-    #[must_use]
     pub fn databricks(&self) -> &DatabricksEndpoint {
         &self.databricks
     }
 
     /// The AWS emulator.
-    #[must_use]
     pub fn aws(&self) -> &AwsEmulator {
         &self.aws
     }
 
     /// The databases of the workspace, as they were seeded.
-    #[must_use]
     pub fn databases(&self) -> &[SeededDatabase] {
         &self.databases
     }
 
     /// One of them.
-    #[must_use]
     pub fn database(&self, name: &str) -> Option<&SeededDatabase> {
         self.databases.iter().find(|database| database.name == name)
     }
 
     /// The variables that lead to the stack.
-    #[must_use]
     pub fn environment(&self) -> &Environment {
         &self.environment
     }

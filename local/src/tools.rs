@@ -34,38 +34,32 @@ impl Default for Tools {
 
 impl Tools {
     /// The programs of the clone that this was compiled in.
-    #[must_use]
     pub fn of_this_repository() -> Self {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
         Self { root: package.parent().unwrap_or(package).to_owned() }
     }
 
     /// The repository's folder.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// The sample events.
-    #[must_use]
     pub fn events(&self) -> PathBuf {
         self.root.join("events")
     }
 
     /// Sail, the Spark SQL engine.
-    #[must_use]
     pub fn sail(&self) -> PathBuf {
         self.root.join(".venv/bin/sail")
     }
 
     /// ministack, the AWS emulator.
-    #[must_use]
     pub fn ministack(&self) -> PathBuf {
         self.root.join(".venv-aws/bin/ministack")
     }
 
     /// cargo-lambda, which runs the Lambda's handler.
-    #[must_use]
     pub fn cargo_lambda(&self) -> PathBuf {
         self.root.join(".venv/bin/cargo-lambda")
     }
@@ -81,7 +75,6 @@ pub fn sibling_program(name: &str) -> std::io::Result<PathBuf> {
 }
 
 /// This process' environment without any configuration of the product or of AWS.
-#[must_use]
 pub fn neutral_environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| !is_kept_out(name)).collect()
 }

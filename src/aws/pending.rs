@@ -10,7 +10,6 @@ const SORT_KEY: &str = "pending";
 /// A kind of long work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LongWork {
-    /// A sweep.
     Sweep,
     /// A full refresh, which ends with a sweep.
     FullRefresh,
@@ -18,7 +17,6 @@ pub enum LongWork {
 
 impl LongWork {
     /// The name in the item and in messages.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Sweep => "sweep",
@@ -34,7 +32,6 @@ impl LongWork {
 /// Work that was turned away, and the run that asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingWork {
-    /// The work.
     pub work: LongWork,
     requested_by: String,
 }

@@ -21,7 +21,6 @@ pub type Item = HashMap<String, AttributeValue>;
 pub struct StateTable {
     /// The SDK's client.
     pub client: Client,
-    /// The table's name.
     pub name: String,
 }
 

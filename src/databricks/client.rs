@@ -287,7 +287,6 @@ impl Client {
     }
 
     /// The catalog and schema that statements name.
-    #[must_use]
     pub fn config(&self) -> &DatabricksConfig {
         &self.config
     }

@@ -55,7 +55,6 @@ pub enum DatabricksRefusal {
     /// Databricks answered an HTTP error.
     #[error("{exchange} answered {status} {code}: {message}{}{}", shown_credential(.credential), shown_request_id(.request_id))]
     Api {
-        /// The exchange.
         exchange: Exchange,
         /// HTTP status.
         status: u16,
@@ -73,9 +72,7 @@ pub enum DatabricksRefusal {
     /// A statement ended FAILED.
     #[error("{purpose}: statement {statement_id} failed with {code}{}: {message}", shown_sql_state(.sql_state))]
     Failed {
-        /// The statement's purpose.
         purpose: String,
-        /// The statement's id.
         statement_id: String,
         /// `error_code`.
         code: String,
@@ -89,17 +86,13 @@ pub enum DatabricksRefusal {
     Cancelled {
         /// The reason that Databricks gives, after a colon; empty when it gives none.
         reason: String,
-        /// The statement's purpose.
         purpose: String,
-        /// The statement's id.
         statement_id: String,
     },
     /// A statement did not end within the longest time we wait without a deadline.
     #[error("{purpose}: statement {statement_id} did not end within {waited_seconds} s and was cancelled")]
     TimedOut {
-        /// The statement's purpose.
         purpose: String,
-        /// The statement's id.
         statement_id: String,
         /// The time that we waited for it.
         waited_seconds: u64,

@@ -3,7 +3,6 @@
 use std::fmt;
 
 /// `name` in backticks, its own backticks doubled.
-#[must_use]
 pub fn quote_identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
@@ -18,7 +17,6 @@ pub struct QualifiedName {
 
 impl QualifiedName {
     /// A table in the catalog and schema configured.
-    #[must_use]
     pub fn new(catalog: &str, schema: &str, table: &str) -> Self {
         Self { catalog: catalog.to_owned(), schema: schema.to_owned(), table: table.to_owned() }
     }

@@ -27,37 +27,31 @@ pub struct Parameter {
 
 impl Parameter {
     /// A text.
-    #[must_use]
     pub fn string(name: &'static str, value: impl Into<String>) -> Self {
         Self { name, value: Some(value.into()), kind: "STRING" }
     }
 
     /// A text or NULL.
-    #[must_use]
     pub fn optional_string(name: &'static str, value: Option<String>) -> Self {
         Self { name, value, kind: "STRING" }
     }
 
     /// A count.
-    #[must_use]
     pub fn int(name: &'static str, value: usize) -> Self {
         Self { name, value: Some(value.to_string()), kind: "INT" }
     }
 
     /// A time or NULL.
-    #[must_use]
     pub fn timestamp(name: &'static str, value: Option<jiff::Timestamp>) -> Self {
         Self { name, value: value.map(|at| at.to_string()), kind: "TIMESTAMP" }
     }
 
     /// Its name, without the colon.
-    #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
     /// Its value as it travels.
-    #[must_use]
     pub fn value(&self) -> Option<&str> {
         self.value.as_deref()
     }
@@ -119,7 +113,6 @@ pub(super) enum State {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct StatementError {
-    /// A text or a number.
     #[serde(default)]
     pub(super) error_code: serde_json::Value,
     #[serde(default)]
@@ -139,19 +132,16 @@ pub struct Rows {
 
 impl Rows {
     /// The id that Databricks' support and query history know.
-    #[must_use]
     pub fn statement_id(&self) -> &str {
         &self.statement_id
     }
 
     /// The column names.
-    #[must_use]
     pub fn columns(&self) -> &[String] {
         &self.columns
     }
 
     /// The type of a column in SQL, such as `STRING COLLATE UNICODE_CI`; `None` when the answer names none.
-    #[must_use]
     pub fn type_of(&self, name: &str) -> Option<&str> {
         let position = self.columns.iter().position(|column| column.eq_ignore_ascii_case(name))?;
         self.types.get(position).map(String::as_str).filter(|text| !text.is_empty())
@@ -164,7 +154,6 @@ impl Rows {
     }
 
     /// The rows whose cell in the column `name` is `value`; none when there is no such column.
-    #[must_use]
     pub fn where_column(&self, name: &str, value: &str) -> Self {
         let position = self.columns.iter().position(|column| column == name);
         let is_wanted = |row: &&Vec<Option<String>>| {
@@ -179,19 +168,16 @@ impl Rows {
     }
 
     /// Returns the number of rows.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.cells.len()
     }
 
     /// Returns whether there are no rows.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }
 
     /// The counts of a MERGE; `None` when the statement was CLOSED and its result is gone.
-    #[must_use]
     pub fn merge_counts(&self) -> Option<Counts> {
         let count = |name: &str| self.column(name)?.next()??.parse().ok();
         if self.is_lost {

@@ -62,16 +62,13 @@ pub enum ExchangeError<S: Service> {
     Refused(S::Refusal),
     /// There is no answer: the connection failed, timed out or broke.
     Transport {
-        /// The exchange.
         exchange: S::Exchange,
         /// The host, the variable that names it, and what was wrong.
         server: String,
-        /// The cause.
         source: reqwest::Error,
     },
     /// The answer's status is 2xx, and its body can't be read.
     Unreadable {
-        /// The exchange.
         exchange: S::Exchange,
         /// The fault in it.
         reason: String,

@@ -24,7 +24,6 @@ pub(crate) struct PauseOutlastsDeadline {
 
 impl RateLimiter {
     /// At least `delay` between the starts of two requests; zero = no spacing.
-    #[must_use]
     pub fn new(delay: Duration) -> Self {
         let spacing = Quota::with_period(delay).map(DefaultDirectRateLimiter::direct);
         Self { spacing, paused_until: Mutex::new(None) }

@@ -38,7 +38,6 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// The waits between the tries of one exchange; ends when the tries are used up.
-    #[must_use]
     pub fn delays(&self) -> ExponentialBackoff {
         ExponentialBuilder::default()
             .with_min_delay(self.first_delay)

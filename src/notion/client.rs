@@ -74,7 +74,6 @@ impl Client {
     }
 
     /// Rows asked for per query page where nothing forces fewer.
-    #[must_use]
     pub fn page_size(&self) -> u32 {
         self.page_size
     }

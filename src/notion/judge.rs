@@ -24,7 +24,6 @@ pub enum Exchange {
     DataSource(DataSourceId),
     /// A query of a data source.
     Query(DataSourceId),
-    /// A page.
     Page(PageId),
     /// The items of a page's property, whose id is percent-encoded.
     PropertyItems(PageId, String),

@@ -10,7 +10,6 @@ use crate::ids::PageId;
 /// A row whose id and times were read; `text` is byte for byte what Notion sent.
 #[derive(Debug, Clone)]
 pub struct PageRow {
-    /// The page's id.
     pub id: PageId,
     /// When it was created, whole minutes.
     pub created_time: Timestamp,
@@ -20,9 +19,7 @@ pub struct PageRow {
     pub in_trash: bool,
     /// True if it is archived; `None` where the row does not say.
     pub is_archived: Option<bool>,
-    /// The parent.
     pub parent: ParentInfo,
-    /// The page's JSON.
     pub text: Box<RawValue>,
 }
 
@@ -34,7 +31,6 @@ pub enum PageError {
     NotAPage {
         /// The object type that it claims.
         object: String,
-        /// Its id.
         id: String,
     },
     /// A field that every full page has is missing or unreadable.
@@ -44,7 +40,6 @@ pub enum PageError {
     Partial {
         /// The page's id, as far as known.
         id: String,
-        /// The field.
         field: &'static str,
     },
     /// No JSON object.

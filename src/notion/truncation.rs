@@ -12,9 +12,7 @@ const REFERENCES_SHOWN: usize = 25;
 pub struct TruncatedProperty {
     /// The property's id, percent-encoded as the page gives it: goes into a path as it is.
     pub id: String,
-    /// Its display name.
     pub name: String,
-    /// Its type.
     pub kind: String,
     /// The number of items that the page shows: the whole list has at least as many.
     pub shown: usize,

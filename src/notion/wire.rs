@@ -141,7 +141,6 @@ impl RequestStatus {
 /// A database: the container of data sources.
 #[derive(Debug, Clone, Deserialize)]
 pub struct DatabaseInfo {
-    /// Its id.
     pub id: DatabaseId,
     /// Its data sources, in Notion's order.
     pub data_sources: Vec<DataSourceRef>,
@@ -156,9 +155,7 @@ pub struct DatabaseInfo {
 /// A data source as its database lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct DataSourceRef {
-    /// Its id.
     pub id: DataSourceId,
-    /// Its name.
     #[serde(default)]
     pub name: String,
 }
@@ -169,7 +166,6 @@ pub struct DataSourceInfo {
     /// True if it is in the trash.
     #[serde(default)]
     pub in_trash: bool,
-    /// The parent.
     #[serde(default)]
     pub parent: Option<ParentInfo>,
 }

@@ -20,13 +20,11 @@ pub enum Clock {
 
 impl Clock {
     /// A clock that stands at `at` until [`Clock::set`] moves it.
-    #[must_use]
     pub fn manual(at: Timestamp) -> Self {
         Self::Manual(Arc::new(Mutex::new(at)))
     }
 
     /// The time now, in UTC.
-    #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     pub fn now(&self) -> Timestamp {
         match self {
@@ -54,7 +52,6 @@ pub struct Minute(Timestamp);
 impl Minute {
     /// Returns the minute that `time` is in. The first minute of all time has no start that a `Timestamp` can hold; times
     /// in it count as the next one.
-    #[must_use]
     pub fn floor(time: Timestamp) -> Self {
         let second = time.as_second() - time.as_second().rem_euclid(SECONDS);
         let start = Timestamp::from_second(second).or_else(|_| Timestamp::from_second(second + SECONDS));
@@ -62,31 +59,26 @@ impl Minute {
     }
 
     /// Reads a time that must be a whole minute; `None` = it is not.
-    #[must_use]
     pub fn exact(time: Timestamp) -> Option<Self> {
         Some(Self::floor(time)).filter(|minute| minute.0 == time)
     }
 
     /// Returns the minute after this one; the last minute of all time stays.
-    #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.checked_add(SignedDuration::from_secs(SECONDS)).unwrap_or(self.0))
     }
 
     /// Returns the minute `span` before this one, floored; at the start of all time this minute itself.
-    #[must_use]
     pub fn before(self, span: SignedDuration) -> Self {
         self.0.checked_sub(span).map_or(self, Self::floor)
     }
 
     /// Returns the middle between this minute and a later one, floored.
-    #[must_use]
     pub fn middle(self, later: Self) -> Self {
         self.part(later, 1, 2)
     }
 
     /// Returns the minute after `part` of so many `parts` of the time up to a later minute, floored.
-    #[must_use]
     pub fn part(self, later: Self, part: usize, parts: usize) -> Self {
         let (part, parts) = (i64::try_from(part).unwrap_or(0), i64::try_from(parts).unwrap_or(1).max(1));
         // Divided before it is multiplied: the seconds of all time times a part would not fit.
@@ -95,13 +87,11 @@ impl Minute {
     }
 
     /// Returns the minute before this one.
-    #[must_use]
     pub fn prev(self) -> Self {
         self.before(SignedDuration::from_secs(SECONDS))
     }
 
     /// Returns the start of the minute.
-    #[must_use]
     pub fn start(self) -> Timestamp {
         self.0
     }

@@ -52,7 +52,6 @@ impl Interruption {
     }
 
     /// Returns true once runs were asked to end.
-    #[must_use]
     pub fn is_asked_for(&self) -> bool {
         self.ends.borrow().is_some()
     }
@@ -60,32 +59,27 @@ impl Interruption {
 
 impl Deadline {
     /// No deadline at all (the command line's default).
-    #[must_use]
     pub fn none() -> Self {
         Self { ends: None, interruption: None, kept_divisor: 1 }
     }
 
     /// A deadline `run_time` from now; the smaller of 60 s and a fifth of it is kept back for the end of the run.
-    #[must_use]
     pub fn after(run_time: Duration) -> Self {
         let reserve = MAX_RESERVE.min(run_time / 5);
         Self { ends: Ends::after(run_time, reserve), ..Self::none() }
     }
 
     /// Returns this deadline, which now also ends when `interruption` comes.
-    #[must_use]
     pub fn or(self, interruption: &Interruption) -> Self {
         Self { interruption: Some(interruption.ends.subscribe()), ..self }
     }
 
     /// Returns true when no new work may begin.
-    #[must_use]
     pub fn is_near(&self) -> bool {
         self.work_ends_at().is_some_and(|soft| Instant::now() >= soft)
     }
 
     /// Returns the time left for new work; `None` = unlimited.
-    #[must_use]
     pub fn left_for_work(&self) -> Option<Duration> {
         self.work_ends_at().map(|soft| soft.saturating_duration_since(Instant::now()))
     }
@@ -116,26 +110,22 @@ impl Deadline {
 
     /// Returns true when as much time has passed since `mark` as is left for work, so that the position should be stored.
     /// Never true without a deadline, nor within half a second.
-    #[must_use]
     pub fn is_half_gone_since(&self, mark: Instant) -> bool {
         let since = mark.elapsed();
         since >= MIN_CHECKPOINT_INTERVAL && self.left_for_work().is_some_and(|left| since >= left)
     }
 
     /// Returns the time left until the run must have ended; `None` = unlimited.
-    #[must_use]
     pub fn left(&self) -> Option<Duration> {
         self.ends().map(|ends| ends.hard.saturating_duration_since(Instant::now()))
     }
 
     /// Returns the deadline for MERGEs in flight when the time for new work is over: half of the reserve is kept from them.
-    #[must_use]
     pub fn for_merging(&self) -> Self {
         Self { kept_divisor: 2, ..self.clone() }
     }
 
     /// Returns the deadline for storing the position after the last MERGE: an eighth of the reserve is kept for the answer.
-    #[must_use]
     pub fn for_storing(&self) -> Self {
         Self { kept_divisor: 8, ..self.clone() }
     }

@@ -86,7 +86,6 @@ pub struct HealthItem {
     /// The failure's class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<FailureClass>,
-    /// The finding.
     pub detail: String,
 }
 
@@ -102,7 +101,6 @@ pub struct TableItem {
 /// One database of `list-databases`.
 #[derive(Debug, Clone, Serialize)]
 pub struct DatabaseItem {
-    /// The configured name.
     pub database: DatabaseName,
     /// Its id in Notion.
     pub database_id: DatabaseId,
@@ -118,10 +116,7 @@ pub enum Found<T> {
     /// The known facts.
     Known(T),
     /// The reason that nothing is known.
-    Failed {
-        /// The failure.
-        error: ErrorReport,
-    },
+    Failed { error: ErrorReport },
 }
 
 impl<T> Found<T> {
@@ -152,7 +147,6 @@ pub struct SourceList {
 /// The state of one data source.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceItem {
-    /// Its id.
     pub data_source_id: DataSourceId,
     /// Its name, where Notion was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -180,7 +174,6 @@ pub struct SourceDetail {
 /// One database of `status`.
 #[derive(Debug, Clone, Serialize)]
 pub struct StatusItem {
-    /// The configured name.
     pub database: DatabaseName,
     /// Its id in Notion.
     pub database_id: DatabaseId,
@@ -222,7 +215,6 @@ pub struct StateItem {
 /// A run that failed, with what to do about it.
 #[derive(Debug, Clone, Serialize)]
 pub struct FailedRun {
-    /// The run.
     #[serde(flatten)]
     pub run: RunItem,
     /// The remedy; null for a class that this version does not know.
@@ -245,13 +237,10 @@ pub struct RunItem {
     pub started_at: String,
     /// Seconds since then.
     pub age_seconds: Option<i64>,
-    /// The action's name.
     pub action: Option<String>,
     /// The exit status.
     pub outcome: Option<String>,
-    /// Its id.
     pub run_id: Option<String>,
-    /// The duration.
     pub duration_ms: Option<i64>,
     /// Rows that it read.
     pub pages_read: Option<i64>,
@@ -264,7 +253,6 @@ pub struct RunItem {
 /// One view that `views` made, or left as it is.
 #[derive(Debug, Clone, Serialize)]
 pub struct ViewItem {
-    /// The full name.
     pub view: String,
     /// The result: `made`, `unchanged` and the like.
     pub state: &'static str,
@@ -291,7 +279,6 @@ pub enum SchemaChange {
     More {
         /// Always `more`.
         change: &'static str,
-        /// The count.
         count: usize,
     },
 }
@@ -320,7 +307,6 @@ impl SchemaChange {
 /// The SQL of one view.
 #[derive(Debug, Clone, Serialize)]
 pub struct ViewText {
-    /// The full name.
     pub view: String,
     /// The statement that makes it.
     pub sql: String,
@@ -342,7 +328,6 @@ pub enum DifferenceKind {
 
 impl DifferenceKind {
     /// The kind in the plural, for people.
-    #[must_use]
     pub fn described(self) -> &'static str {
         match self {
             Self::MissingInTable => "missing in the table",
@@ -356,12 +341,10 @@ impl DifferenceKind {
 /// One difference between the table and Notion.
 #[derive(Debug, Clone, Serialize)]
 pub struct DifferenceItem {
-    /// The page.
     pub page_id: PageId,
     /// The page's place, as far as it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_source_id: Option<DataSourceId>,
-    /// The kind.
     pub difference: DifferenceKind,
     /// The columns that differ, or what Notion says of the page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -389,7 +372,6 @@ pub struct Verification {
 
 impl Verification {
     /// Returns the number of differences.
-    #[must_use]
     pub fn differences(&self) -> u64 {
         self.missing_in_table + self.missing_in_notion + self.differing + self.duplicate_keys
     }

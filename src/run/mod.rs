@@ -46,7 +46,6 @@ pub struct Run {
 
 impl Run {
     /// A new attempt with an id of its own.
-    #[must_use]
     pub fn new(deadline: Deadline, clock: Clock, progress: Progress) -> Self {
         Self {
             id: RunId::random(),
@@ -60,25 +59,21 @@ impl Run {
     }
 
     /// The run while it works on one data source.
-    #[must_use]
     pub fn for_source(&self, source: DataSourceId) -> Self {
         Self { source: Some(source), ..self.clone() }
     }
 
     /// The run with another deadline.
-    #[must_use]
     pub fn with_deadline(&self, deadline: Deadline) -> Self {
         Self { deadline, ..self.clone() }
     }
 
     /// The run with a deadline for MERGEs that are in flight when the time for new work is over.
-    #[must_use]
     pub fn for_merging(&self) -> Self {
         self.with_deadline(self.deadline.for_merging())
     }
 
     /// The run with a deadline for storing its position after the last MERGE.
-    #[must_use]
     pub fn for_storing(&self) -> Self {
         self.with_deadline(self.deadline.for_storing())
     }
@@ -91,7 +86,6 @@ impl Run {
     }
 
     /// Returns the time from which on an edit time can't be the edit's own: Notion has rows whose time is in the future.
-    #[must_use]
     pub fn future_from(&self) -> Timestamp {
         let now = self.clock.now();
         now.checked_add(MAX_CLOCK_DIFFERENCE).unwrap_or(now)
@@ -131,7 +125,6 @@ impl Meter {
     }
 
     /// Returns the costs so far. The meter does not count pages, so these counts are zero.
-    #[must_use]
     pub fn totals(&self) -> Totals {
         Totals {
             requests: self.requests.load(Ordering::Relaxed),

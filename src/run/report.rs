@@ -216,7 +216,6 @@ fn is_zero(count: &u64) -> bool {
 
 impl Report {
     /// The action's name; `unknown` where the event could not be understood.
-    #[must_use]
     pub fn action_name(&self) -> &'static str {
         self.action.map_or(UNKNOWN_ACTION, ActionKind::name)
     }

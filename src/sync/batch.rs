@@ -31,14 +31,12 @@ pub struct Batcher {
 impl Batcher {
     /// Makes batches of at most `limit_bytes` of body; a single larger row travels alone. `stretches` are all that there is
     /// to walk.
-    #[must_use]
     pub fn new(limit_bytes: usize, stretches: Vec<Stretch>) -> Self {
         Self { limit_bytes, rows: Vec::new(), places: HashMap::new(), bytes: STATEMENT_OVERHEAD_BYTES, rest: stretches }
     }
 
     /// Adds a row, and returns the batch that must be sent first if the row no longer fits. Of two reads of one page the
     /// newer version counts, and at equal times the later read.
-    #[must_use]
     pub fn push(&mut self, row: EncodedRow) -> Option<Batch> {
         if let Some(place) = self.places.get(&row.page_id).copied() {
             let present = &mut self.rows[place];
@@ -65,13 +63,11 @@ impl Batcher {
     }
 
     /// Returns the last batch; `None` when there is no row left.
-    #[must_use]
     pub fn finish(&mut self) -> Option<Batch> {
         (!self.rows.is_empty()).then(|| self.cut())
     }
 
     /// Returns the stretches that are left to walk once everything pushed so far is committed.
-    #[must_use]
     pub fn rest(&self) -> &[Stretch] {
         &self.rest
     }

@@ -31,9 +31,7 @@ pub struct Engine<'a> {
     pub databricks: &'a databricks::Client,
     /// The stored watermarks.
     pub watermarks: &'a Watermarks,
-    /// The settings.
     pub config: &'a SyncConfig,
-    /// The database.
     pub database: &'a Database,
     /// This attempt.
     pub run: &'a Run,

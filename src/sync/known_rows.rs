@@ -28,7 +28,6 @@ pub struct KnownRows {
 
 impl KnownRows {
     /// Begins with what the last run remembered; rows edited at or after `remember_from` are remembered by this one.
-    #[must_use]
     pub fn new(known: RecentRows, remember_from: Minute) -> Self {
         Self { known, remembered: RecentRows::new(), remember_from }
     }
@@ -54,13 +53,11 @@ impl KnownRows {
     }
 
     /// Returns the rows that the next run may take as known, once everything that this run read is written.
-    #[must_use]
     pub fn into_remembered(self) -> RecentRows {
         self.remembered
     }
 
     /// Returns the rows that the next run may take as known when this one stops half-way.
-    #[must_use]
     pub fn still_known(&self) -> RecentRows {
         self.known.clone()
     }

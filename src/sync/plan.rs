@@ -24,7 +24,6 @@ pub enum WalkRequest {
 
 impl WalkRequest {
     /// Returns true when everything is to be read.
-    #[must_use]
     pub fn is_full_refresh(self) -> bool {
         matches!(self, Self::FullRefresh | Self::RestartedFullRefresh)
     }
@@ -51,7 +50,6 @@ pub struct Plan {
 
 impl Plan {
     /// Returns the mode, as reports name it.
-    #[must_use]
     pub fn mode(&self) -> Mode {
         match self.scope {
             Scope::Everything => Mode::FullRefresh,
@@ -60,19 +58,16 @@ impl Plan {
     }
 
     /// Returns the sweep that follows.
-    #[must_use]
     pub fn sweep(&self) -> Option<PendingSweep> {
         self.scope.sweep()
     }
 
     /// Returns the window for the report.
-    #[must_use]
     pub fn window(&self) -> Window {
         Window { edited_since: self.scope.edited_since().map(Minute::start), synced_through: self.target.start() }
     }
 
     /// Returns the position from which another run continues when `rest` is left to walk.
-    #[must_use]
     pub fn position(&self, rest: Vec<Stretch>) -> Option<Position> {
         Position::of_walk(self.scope, self.started_at, rest)
     }

@@ -50,7 +50,6 @@ fn content_hash(text: &str) -> serde_json::Result<String> {
 }
 
 /// The fingerprint that the run keeps of a row: a hash of everything that would make the MERGE write it. Half of a SHA-256, hexadecimal.
-#[must_use]
 pub fn fingerprint(row: &Row) -> String {
     let mut hash = Sha256::new();
     let flags = [row.is_archived, row.in_trash].map(u8::from);

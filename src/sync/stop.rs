@@ -14,7 +14,6 @@ pub struct OutOfTime {
 
 /// The end of work that can be continued by another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
 pub enum Ended {
     /// All of it is done.
     Complete,
@@ -34,7 +33,6 @@ pub enum Stop {
 
 impl Stop {
     /// Puts `context` in front of a failure's message.
-    #[must_use]
     pub fn context(self, context: impl std::fmt::Display) -> Self {
         match self {
             Self::Failed(failure) => Self::Failed(failure.context(context)),
@@ -43,7 +41,6 @@ impl Stop {
     }
 
     /// Returns the end of the time for work, if that is the reason.
-    #[must_use]
     pub fn out_of_time(&self) -> Option<OutOfTime> {
         match self {
             Self::OutOfTime(out_of_time) => Some(*out_of_time),

@@ -53,9 +53,7 @@ pub struct Views<'a> {
     pub state_table: Option<&'a StateTable>,
     /// The schema of the views (`VIEWS_SCHEMA`).
     pub schema: &'a str,
-    /// The database.
     pub database: &'a Database,
-    /// The run.
     pub run: &'a Run,
 }
 
@@ -249,7 +247,6 @@ impl Views<'_> {
 }
 
 /// The failure of a run that asks for views where none are configured.
-#[must_use]
 pub fn not_configured() -> Failure {
     Failure::new(FailureClass::Configuration, "BLOCKED: missing env var VIEWS_SCHEMA (the schema of the typed views)")
 }

@@ -12,7 +12,6 @@ use crate::failure::{Failure, FailureClass};
 pub struct SourceSchema {
     /// The data source's name.
     pub title: String,
-    /// Its description.
     pub description: String,
     /// Its properties, the title first, the rest by name.
     pub properties: Vec<Property>,
@@ -25,11 +24,8 @@ pub struct SourceSchema {
 pub struct Property {
     /// Its id as received: percent-encoded, as in rows.
     pub id: String,
-    /// Its name.
     pub name: String,
-    /// Its description.
     pub description: Option<String>,
-    /// Its type.
     pub kind: String,
     /// The configuration under its type's key.
     pub settings: Value,
@@ -77,13 +73,11 @@ impl SourceSchema {
     }
 
     /// The property with this id as received.
-    #[must_use]
     pub fn property(&self, id: &str) -> Option<&Property> {
         self.properties.iter().find(|property| property.id == id)
     }
 
     /// Names of options (`<property id>/<option id>`) and of the groups of status options (`<property id>/<option id>#`).
-    #[must_use]
     pub fn labels(&self) -> String {
         let mut labels = BTreeMap::new();
         for property in &self.properties {

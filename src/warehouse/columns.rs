@@ -11,7 +11,6 @@ use crate::ids::{DataSourceId, RunId};
 /// One column of a typed view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ColumnRow {
-    /// Key.
     pub data_source_id: DataSourceId,
     /// Key: the property's id as received.
     pub property_id: String,

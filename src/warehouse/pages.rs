@@ -12,7 +12,6 @@ use crate::notion::API_VERSION;
 /// which an edit of today would else never reach; no update where nothing differs, a removed row that comes back
 /// is live again. Columns are compared null-safe, since an older version of the table may hold NULLs. The statement fails
 /// when it parses another number of rows than was sent: unchanged rows appear in no count, so counts can't tell.
-#[must_use]
 pub fn merge_pages(tables: &Tables, batch: &[EncodedRow], future_from: Timestamp, run_id: &RunId) -> Statement {
     let text = format!(
         "MERGE INTO {pages} AS t

@@ -9,9 +9,7 @@ use crate::ids::{DataSourceId, DatabaseId, DatabaseName, PageId};
 /// A row of the table: one Notion page in one database. `payload` is the page's JSON byte for byte.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
-    /// Merge key.
     pub page_id: PageId,
-    /// Merge key.
     pub database_id: DatabaseId,
     /// Configured name of the database.
     pub database_name: DatabaseName,
@@ -42,7 +40,6 @@ pub struct HashStart(u64);
 
 impl HashStart {
     /// Of a hexadecimal hash; `None` when it is none.
-    #[must_use]
     pub fn of(payload_sha256: &str) -> Option<Self> {
         u64::from_str_radix(payload_sha256.get(..HASH_START_DIGITS)?, 16).ok().map(Self)
     }
@@ -111,7 +108,6 @@ pub enum RemovalReason {
 
 impl RemovalReason {
     /// The text in `removal_reason`.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Trashed => "trashed",
@@ -132,11 +128,8 @@ impl Serialize for RemovalReason {
 /// One row to mark as removed; its last payload stays.
 #[derive(Debug, Clone, Serialize)]
 pub struct Removal {
-    /// Merge key.
     pub page_id: PageId,
-    /// Merge key.
     pub database_id: DatabaseId,
-    /// The reason.
     pub removal_reason: RemovalReason,
     /// True if the page is in the trash.
     pub in_trash: bool,

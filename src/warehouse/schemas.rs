@@ -12,13 +12,10 @@ use crate::notion::API_VERSION;
 /// One version of a schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SchemaRow {
-    /// Key.
     pub data_source_id: DataSourceId,
-    /// Key.
     pub first_seen_at: Timestamp,
     /// The database that holds the data source.
     pub database_id: DatabaseId,
-    /// Its configured name.
     pub database_name: String,
     /// The data source's name in Notion.
     pub data_source_name: String,
@@ -35,7 +32,6 @@ pub struct SchemaRow {
 }
 
 /// Reads the newest version of each data source; payloads and labels of one database only.
-#[must_use]
 pub fn newest_schemas(tables: &Tables, database_id: DatabaseId) -> Statement {
     let newest = |column: &str| format!("max_by({column}, first_seen_at) AS {column}");
     let of_database = |column: &str| {

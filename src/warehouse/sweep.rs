@@ -11,9 +11,7 @@ use crate::ids::{DataSourceId, DatabaseId, PageId};
 /// A row that Notion lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ListedRow {
-    /// The page.
     pub page_id: PageId,
-    /// Its place.
     pub data_source_id: DataSourceId,
     /// Which partition shows it.
     pub is_archived: bool,
@@ -54,7 +52,6 @@ pub enum Side {
 /// One difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Difference {
-    /// The page.
     pub page_id: PageId,
     /// Its place in the table; `None` when the table lacks it.
     pub data_source_id: Option<DataSourceId>,
@@ -126,7 +123,6 @@ ORDER BY side, page_id",
 }
 
 /// The failure that names duplicate rows, and the statement that mends them: the next sweep writes each row once.
-#[must_use]
 pub fn duplicate_keys(tables: &Tables, database_id: DatabaseId, duplicate_rows: u64) -> Failure {
     let pages = &tables.pages;
     let of_database = format!("database_id = '{database_id}'");

@@ -18,7 +18,6 @@ pub struct Tables {
 
 impl Tables {
     /// The tables in the configured catalog and schema.
-    #[must_use]
     pub fn of(config: &DatabricksConfig) -> Self {
         let name = |table| QualifiedName::new(&config.catalog, &config.schema, table);
         Self {
@@ -30,13 +29,11 @@ impl Tables {
     }
 
     /// Each table with its definition.
-    #[must_use]
     pub fn definitions(&self) -> [(&QualifiedName, &'static TableDefinition); 2] {
         [(&self.pages, &PAGES), (&self.watermarks, &WATERMARKS)]
     }
 
     /// The tables that only the typed views need, each with its definition.
-    #[must_use]
     pub fn views_definitions(&self) -> [(&QualifiedName, &'static TableDefinition); 2] {
         [(&self.schemas, &SCHEMAS), (&self.columns, &COLUMNS)]
     }
@@ -159,7 +156,6 @@ const COLUMNS: TableDefinition = TableDefinition {
 const PROPERTIES: &str = "'delta.enableChangeDataFeed'='true','delta.enableDeletionVectors'='true'";
 
 /// `CREATE SCHEMA IF NOT EXISTS`.
-#[must_use]
 pub fn create_schema(catalog: &str, schema: &str) -> Statement {
     let [catalog, schema] = [catalog, schema].map(quote_identifier);
     plain("creation of the schema", format!("CREATE SCHEMA IF NOT EXISTS {catalog}.{schema}"))
@@ -167,7 +163,6 @@ pub fn create_schema(catalog: &str, schema: &str) -> Statement {
 
 /// `CREATE TABLE IF NOT EXISTS`: managed Delta, unpartitioned, clustered. The key is information for readers and is not
 /// enforced; the collation keeps that of a schema or catalog out, which would break every comparison with a sent key.
-#[must_use]
 pub fn create_table(name: &QualifiedName, definition: &TableDefinition) -> Statement {
     let key = definition.key.join(", ");
     let constraint = format!(",\n  CONSTRAINT {}_key PRIMARY KEY ({key}) RELY", definition.name);
@@ -175,7 +170,6 @@ pub fn create_table(name: &QualifiedName, definition: &TableDefinition) -> State
 }
 
 /// Returns the statements for a channel that knows neither collations nor keys.
-#[must_use]
 pub fn create_plain_table(name: &QualifiedName, definition: &TableDefinition) -> Statement {
     creation(name, definition, "", "")
 }
@@ -199,7 +193,6 @@ fn creation(name: &QualifiedName, definition: &TableDefinition, constraint: &str
 }
 
 /// Reads the columns a table has: from the manifest of an empty result, which is right on every engine.
-#[must_use]
 pub fn read_columns(name: &QualifiedName) -> Statement {
     plain("reading of the columns", format!("SELECT * FROM {name} LIMIT 0"))
 }
@@ -240,7 +233,6 @@ pub fn missing_columns(
 }
 
 /// Adds columns that an older version lacks, nullable since its rows have no value for them.
-#[must_use]
 pub fn add_columns(name: &QualifiedName, definition: &TableDefinition, missing: &[&'static str]) -> Statement {
     let columns: Vec<String> = definition
         .columns
@@ -255,13 +247,11 @@ pub fn add_columns(name: &QualifiedName, definition: &TableDefinition, missing: 
 }
 
 /// Gives an upgraded table the properties of a new one.
-#[must_use]
 pub fn set_properties(name: &QualifiedName, definition: &TableDefinition) -> Statement {
     plain(&format!("properties of {}", definition.name), format!("ALTER TABLE {name} SET TBLPROPERTIES ({PROPERTIES})"))
 }
 
 /// Clusters an upgraded table as a new one; later writes and OPTIMIZE follow.
-#[must_use]
 pub fn set_clustering(name: &QualifiedName, definition: &TableDefinition) -> Statement {
     let text = format!("ALTER TABLE {name} CLUSTER BY ({})", definition.cluster_by);
     plain(&format!("clustering of {}", definition.name), text)
@@ -269,7 +259,6 @@ pub fn set_clustering(name: &QualifiedName, definition: &TableDefinition) -> Sta
 
 /// A MERGE without rows: it writes nothing, and fails as a sync would where a right, a column, a type or the collation of
 /// the key is wrong.
-#[must_use]
 pub fn try_merge(name: &QualifiedName, definition: &TableDefinition) -> Statement {
     let names = || definition.columns.iter().map(|column| column.name);
     let list = |part: &dyn Fn(&str) -> String| names().map(part).collect::<Vec<_>>().join(", ");

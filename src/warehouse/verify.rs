@@ -13,10 +13,8 @@ use crate::run::items::DifferenceKind;
 /// One row that Notion shows, as small as it can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct WalkedRow {
-    /// The page.
     #[serde(rename = "p")]
     pub page_id: PageId,
-    /// Its place.
     #[serde(rename = "s")]
     pub data_source_id: DataSourceId,
     /// Its source version.
@@ -153,11 +151,8 @@ pub struct ContentComparison {
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContentDifference {
-    /// The page.
     pub page_id: PageId,
-    /// Its place.
     pub data_source_id: Option<DataSourceId>,
-    /// The kind.
     pub kind: DifferenceKind,
     /// The names of the columns that differ.
     pub columns: Option<String>,

@@ -12,7 +12,6 @@ use crate::ids::{DataSourceId, DatabaseId, DatabaseName, PageId, RunId};
 /// One row that the run sent and the table must hold: this very version, live, or a newer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ProofKey {
-    /// The page.
     #[serde(rename = "p")]
     pub page_id: PageId,
     /// Its source version.
@@ -26,9 +25,7 @@ pub struct ProofKey {
 /// One row of the table; `None` = NULL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatermarkRow {
-    /// Key.
     pub database_id: DatabaseId,
-    /// Key.
     pub data_source_id: DataSourceId,
     /// Configured name.
     pub database_name: DatabaseName,
@@ -170,7 +167,6 @@ WHEN NOT MATCHED THEN INSERT (database_id, data_source_id, database_name, synced
 }
 
 /// Removes the row of a data source that its database lists no more.
-#[must_use]
 pub fn delete_watermark(tables: &Tables, database_id: DatabaseId, source: DataSourceId) -> Statement {
     Statement {
         purpose: format!("removal of the watermark of data source {source}"),
@@ -186,7 +182,6 @@ pub fn delete_watermark(tables: &Tables, database_id: DatabaseId, source: DataSo
 }
 
 /// Reads the rows of one database. A row of an older version of the table, which knew no data sources, says nothing of any.
-#[must_use]
 pub fn watermarks_of(tables: &Tables, database_id: DatabaseId) -> Statement {
     Statement {
         purpose: "reading of the watermarks".to_owned(),
@@ -273,7 +268,6 @@ pub fn read_watermarks(
 
 impl WatermarkRow {
     /// The row of a data source that was never synced.
-    #[must_use]
     pub fn empty(database_id: DatabaseId, database_name: &DatabaseName, data_source_id: DataSourceId) -> Self {
         Self {
             database_id,

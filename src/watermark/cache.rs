@@ -28,7 +28,6 @@ pub struct Cache {
 
 impl Cache {
     /// Works on the items in `table` that are about the tables in `schema` (catalog included).
-    #[must_use]
     pub fn new(table: StateTable, schema: String) -> Self {
         Self { table, schema }
     }

@@ -39,7 +39,6 @@ const CACHE_WARNING: &str = "watermark cache";
 /// The watermark of one data source, and what is left of an unfinished run.
 #[derive(Debug, Clone)]
 pub struct Watermark {
-    /// The database.
     pub database_id: DatabaseId,
     /// The data source.
     pub data_source_id: DataSourceId,
@@ -100,7 +99,6 @@ pub struct Watermarks {
 
 impl Watermarks {
     /// Puts an optional cache in front of the truth.
-    #[must_use]
     pub fn new(truth: Truth, cache: Option<Cache>) -> Self {
         Self { truth, cache }
     }
@@ -279,7 +277,6 @@ fn later(cached: Option<Watermark>, stored: Option<Watermark>) -> Option<Waterma
 
 impl Watermark {
     /// The watermark of a data source that was never synced.
-    #[must_use]
     pub fn none(database: &Database, data_source_id: DataSourceId) -> Self {
         Self::from(WatermarkRow::empty(database.id, &database.name, data_source_id))
     }

@@ -35,7 +35,6 @@ impl Peeked {
     }
 
     /// True if the tables don't exist yet, so that no database can have been synced.
-    #[must_use]
     pub fn is_before_init_tables(&self) -> bool {
         self.truth.as_ref().is_some_and(|failure| failure.class() == FailureClass::TableMissing)
     }

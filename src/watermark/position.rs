@@ -48,7 +48,6 @@ pub enum Scope {
 pub struct SweepPosition {
     /// The time at which the position was stored.
     pub started_at: Timestamp,
-    /// The sweep.
     pub sweep: PendingSweep,
 }
 
@@ -73,7 +72,6 @@ pub struct SweepProgress {
 /// A part of one partition, by creation time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
-    /// The partition.
     pub partition: Partition,
     /// Rows created at or after; `None` = from the first.
     pub created_from: Option<Minute>,
@@ -83,13 +81,11 @@ pub struct Stretch {
 
 impl Stretch {
     /// A whole partition.
-    #[must_use]
     pub fn whole(partition: Partition) -> Self {
         Self { partition, created_from: None, created_to: None }
     }
 
     /// Both partitions of a data source, in the order in which they are walked.
-    #[must_use]
     pub fn both_partitions() -> Vec<Self> {
         [Partition::Default, Partition::Archived].map(Self::whole).to_vec()
     }
@@ -97,7 +93,6 @@ impl Stretch {
 
 impl Scope {
     /// The first minute of the edits that are read; `None` = all.
-    #[must_use]
     pub fn edited_since(self) -> Option<Minute> {
         match self {
             Self::Everything => None,
@@ -106,7 +101,6 @@ impl Scope {
     }
 
     /// The sweep that follows the walk.
-    #[must_use]
     pub fn sweep(self) -> Option<PendingSweep> {
         match self {
             Self::Everything => Some(PendingSweep { progress: None, ends_full_refresh: true }),
@@ -117,7 +111,6 @@ impl Scope {
 
 impl Position {
     /// The position of a walk; when nothing of it is left, of the sweep that follows, if one does.
-    #[must_use]
     pub fn of_walk(scope: Scope, started_at: Timestamp, stretches: Vec<Stretch>) -> Option<Self> {
         if !stretches.is_empty() {
             return Some(Self::Walk(WalkPosition { scope, started_at, stretches }));
@@ -126,19 +119,16 @@ impl Position {
     }
 
     /// The position of a sweep alone.
-    #[must_use]
     pub fn of_sweep(started_at: Timestamp, sweep: PendingSweep) -> Self {
         Self::Sweep(SweepPosition { started_at, sweep })
     }
 
     /// Returns true when it belongs to a full refresh, whose walk or sweep is left.
-    #[must_use]
     pub fn is_of_full_refresh(&self) -> bool {
         self.sweep().is_some_and(|sweep| sweep.ends_full_refresh)
     }
 
     /// Returns the sweep that is still to be done, now or after the walk.
-    #[must_use]
     pub fn sweep(&self) -> Option<PendingSweep> {
         match self {
             Self::Walk(walk) => walk.scope.sweep(),
@@ -175,7 +165,6 @@ impl Position {
     }
 
     /// Returns the position as reports show it.
-    #[must_use]
     pub fn to_value(&self) -> Option<Value> {
         serde_json::to_value(StoredForm::from(self)).ok()
     }
@@ -190,12 +179,7 @@ pub enum StoredPosition {
     /// An unfinished run.
     Unfinished(Position),
     /// A text that this version of the program can't read. It is kept, and refused by the walk that needs it.
-    Unreadable {
-        /// The stored text.
-        text: String,
-        /// The reason.
-        reason: String,
-    },
+    Unreadable { text: String, reason: String },
 }
 
 impl From<Option<Position>> for StoredPosition {
@@ -206,7 +190,6 @@ impl From<Option<Position>> for StoredPosition {
 
 impl StoredPosition {
     /// Reads the text of a store.
-    #[must_use]
     pub fn read(text: Option<&str>) -> Self {
         let Some(text) = text else { return Self::Nothing };
         match Position::parse(text) {
@@ -228,7 +211,6 @@ impl StoredPosition {
     }
 
     /// Returns the position as reports show it, also one of another version.
-    #[must_use]
     pub fn to_value(&self) -> Option<Value> {
         match self {
             Self::Nothing => None,
@@ -238,13 +220,11 @@ impl StoredPosition {
     }
 
     /// Returns true when the store has no position at all.
-    #[must_use]
     pub fn is_nothing(&self) -> bool {
         *self == Self::Nothing
     }
 
     /// Returns the sweep, if nothing else is left of an unfinished run.
-    #[must_use]
     pub fn sweep(&self) -> Option<PendingSweep> {
         match self {
             Self::Unfinished(Position::Sweep(position)) => Some(position.sweep),

@@ -26,7 +26,6 @@ pub struct Truth {
 
 impl Truth {
     /// Works on the table that the client's configuration names.
-    #[must_use]
     pub fn new(databricks: databricks::Client) -> Self {
         let tables = Tables::of(databricks.config());
         Self { databricks, tables }
@@ -185,13 +184,11 @@ impl SentRows {
     }
 
     /// Returns the keys to prove, in no order.
-    #[must_use]
     pub fn keys(&self) -> Vec<ProofKey> {
         self.versions.values().copied().collect()
     }
 
     /// Returns true when nothing was sent.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.versions.is_empty()
     }

@@ -13,7 +13,6 @@ use super::zone::SessionZone;
 /// A column of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResultColumn {
-    /// Name.
     pub name: String,
     /// SQL type, such as `BIGINT`.
     pub type_text: String,

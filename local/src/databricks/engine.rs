@@ -26,20 +26,10 @@ use super::zone::{ANSI, SessionZone};
 pub enum EngineError {
     /// The program did not start.
     #[error("start {}: {source}", program.display())]
-    Start {
-        /// The program.
-        program: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    Start { program: PathBuf, source: io::Error },
     /// The data directory can't be made or read.
     #[error("data directory {}: {source}", path.display())]
-    DataDirectory {
-        /// The directory.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    DataDirectory { path: PathBuf, source: io::Error },
     /// The process ended while starting.
     #[error("the engine ended while it started; its log is {}", log.display())]
     Ended {
@@ -59,7 +49,6 @@ pub enum EngineError {
     Refused {
         /// The step that failed.
         doing: String,
-        /// The engine's text.
         message: String,
     },
 }
@@ -149,7 +138,6 @@ impl Engine {
     }
 
     /// The process id of Sail.
-    #[must_use]
     pub fn process_id(&self) -> Option<u32> {
         match &self.inner.backend {
             Backend::Sail { process, .. } => Some(process.process_id),

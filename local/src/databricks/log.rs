@@ -41,7 +41,6 @@ pub struct LoggedStatement {
 /// A parameter as the log shows it.
 #[derive(Debug, Clone, Serialize)]
 pub struct LoggedParameter {
-    /// Name.
     pub name: String,
     /// SQL type.
     pub type_text: String,

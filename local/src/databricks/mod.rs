@@ -149,7 +149,6 @@ impl DatabricksEndpoint {
     }
 
     /// The host to configure: `http://127.0.0.1:PORT`.
-    #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -165,19 +164,16 @@ impl DatabricksEndpoint {
     }
 
     /// The statements submitted so far, oldest first.
-    #[must_use]
     pub fn statements(&self) -> Vec<LoggedStatement> {
         self.shared.statements.all().iter().map(|statement| statement.logged()).collect()
     }
 
     /// Returns the number of statements that are not in a terminal state.
-    #[must_use]
     pub fn open_statements(&self) -> usize {
         self.statements().iter().filter(|statement| !statement.state.is_terminal()).count()
     }
 
     /// Requests to `/oidc/v1/token` so far.
-    #[must_use]
     pub fn token_requests(&self) -> usize {
         self.shared.issued.requests()
     }
@@ -193,7 +189,6 @@ impl DatabricksEndpoint {
     }
 
     /// Scripts that have not been used up; a test that ends with some did not do what it meant to.
-    #[must_use]
     pub fn scripts_left(&self) -> Vec<Script> {
         self.shared.scripts().clone()
     }
@@ -224,7 +219,6 @@ impl DatabricksEndpoint {
     }
 
     /// The rights given so far.
-    #[must_use]
     pub fn grants(&self) -> Vec<Grant> {
         self.shared.rights().grants()
     }

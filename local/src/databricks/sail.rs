@@ -48,7 +48,6 @@ pub struct SailSettings {
 
 impl SailSettings {
     /// One catalog `main`, 2 GiB, UTC.
-    #[must_use]
     pub fn new(program: &Path, data_directory: &Path) -> Self {
         Self {
             program: program.to_owned(),
@@ -60,7 +59,6 @@ impl SailSettings {
     }
 
     /// The path of the log.
-    #[must_use]
     pub fn log(&self) -> PathBuf {
         self.data_directory.join("sail.log")
     }

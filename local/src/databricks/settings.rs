@@ -85,7 +85,6 @@ pub struct Script {
     /// The number of statements that behave so.
     #[serde(default = "once")]
     pub times: u32,
-    /// The behaviour.
     pub behaviour: Behaviour,
 }
 
@@ -95,20 +94,17 @@ fn once() -> u32 {
 
 impl Script {
     /// The next statement that contains `contains` behaves so.
-    #[must_use]
     pub fn once(contains: &str, behaviour: Behaviour) -> Self {
         Self { contains: contains.to_owned(), skip: 0, times: 1, behaviour }
     }
 
     /// The next `times` of them do.
-    #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = times;
         self
     }
 
     /// The first `skip` of them don't.
-    #[must_use]
     pub fn after(mut self, skip: u32) -> Self {
         self.skip = skip;
         self

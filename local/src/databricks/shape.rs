@@ -24,7 +24,6 @@ pub enum StatementKind {
 
 impl StatementKind {
     /// Returns whether the statement changes rows.
-    #[must_use]
     pub fn writes_rows(self) -> bool {
         matches!(self, Self::Merge | Self::Insert | Self::Update | Self::Delete)
     }

@@ -38,7 +38,6 @@ pub enum StatementState {
 
 impl StatementState {
     /// Returns whether it stays so.
-    #[must_use]
     pub fn is_terminal(self) -> bool {
         !matches!(self, Self::Pending | Self::Running)
     }

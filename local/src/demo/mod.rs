@@ -35,26 +35,14 @@ pub enum DemoError {
     /// A part of the stack.
     #[error(transparent)]
     Stack(#[from] StackError),
-    /// The Lambda.
     #[error(transparent)]
     Lambda(#[from] LambdaError),
     /// The Lambda's answer is no report of a sync.
     #[error("the Lambda's answer is no report of a run ({source}): {answer}")]
-    Report {
-        /// The differences.
-        source: serde_json::Error,
-        /// The answer.
-        answer: Value,
-    },
+    Report { source: serde_json::Error, answer: Value },
     /// The command line.
     #[error("notion-sync {arguments} failed: {message}")]
-    CommandLine {
-        /// The arguments.
-        arguments: String,
-        /// The output.
-        message: String,
-    },
-    /// The workspace.
+    CommandLine { arguments: String, message: String },
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     /// The comparison at the end.
@@ -71,7 +59,6 @@ pub enum DemoError {
 /// The settings of the demo.
 #[derive(Debug, Clone)]
 pub struct DemoSettings {
-    /// The programs.
     pub tools: Tools,
     /// The directory of tables, logs and the env file; emptied at the start.
     pub folder: PathBuf,

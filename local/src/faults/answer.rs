@@ -18,26 +18,22 @@ pub const NOTION_REQUEST_BLOCKED: &str = "public_api_request_blocked";
 
 impl Answer {
     /// An answer with a body; `Content-Length` is added when it is sent.
-    #[must_use]
     pub fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: vec![("Content-Type".to_owned(), content_type.to_owned())], body: body.into() }
     }
 
     /// An answer with a JSON body.
-    #[must_use]
     pub fn json(status: u16, body: &Value) -> Self {
         Self::new(status, "application/json; charset=utf-8", body.to_string())
     }
 
     /// Returns the answer with one more header.
-    #[must_use]
     pub fn header(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
     }
 
     /// Returns the answer with `Retry-After`, in seconds, where there is one.
-    #[must_use]
     pub fn retry_after(self, seconds: Option<u64>) -> Self {
         match seconds {
             Some(seconds) => self.header("Retry-After", seconds),
@@ -46,7 +42,6 @@ impl Answer {
     }
 
     /// Returns the answer of a gateway, in front of any of the three servers, that gets no answer itself.
-    #[must_use]
     pub fn html_bad_gateway() -> Self {
         let body = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1>\
                     </center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n";
@@ -54,13 +49,11 @@ impl Answer {
     }
 
     /// A Notion error.
-    #[must_use]
     pub fn notion(status: u16, code: &str, message: &str) -> Self {
         Self::notion_with(status, code, message, Value::Null)
     }
 
     /// Notion's 429 with a reason, one of [`NOTION_RATE_LIMIT_REASONS`] or [`NOTION_REQUEST_BLOCKED`].
-    #[must_use]
     pub fn notion_rate_limited(reason: &str, retry_after_seconds: Option<u64>) -> Self {
         let mut details = json!({"rate_limit_reason": reason});
         if let Some(seconds) = retry_after_seconds {
@@ -72,14 +65,12 @@ impl Answer {
     }
 
     /// Notion's 529.
-    #[must_use]
     pub fn notion_overloaded(retry_after_seconds: Option<u64>) -> Self {
         Self::notion(529, "service_overload", "Notion is currently overloaded. Please try again later.")
             .retry_after(retry_after_seconds)
     }
 
     /// Notion's 503 of a query that was too much for its store.
-    #[must_use]
     pub fn notion_query_unavailable() -> Self {
         let message = "Public API data source query is temporarily unavailable due to backend datastore timeouts. Retry \
                        with exponential backoff; if retries continue to fail, reduce page_size or narrow filters/sorts.";
@@ -92,14 +83,12 @@ impl Answer {
     }
 
     /// A Databricks error in its common form.
-    #[must_use]
     pub fn databricks(status: u16, error_code: &str, message: &str) -> Self {
         Self::json(status, &json!({"error_code": error_code, "message": message}))
             .header("x-request-id", "5c1b7b3e-6f0a-4a39-9a0c-0f5a3f1d2b77")
     }
 
     /// A DynamoDB error, such as `ProvisionedThroughputExceededException`.
-    #[must_use]
     pub fn dynamodb(status: u16, exception: &str, message: &str) -> Self {
         let body = json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{exception}"), "message": message});
         Self::new(status, "application/x-amz-json-1.0", body.to_string())

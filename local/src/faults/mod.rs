@@ -67,7 +67,6 @@ impl FaultProxy {
     }
 
     /// Returns the proxy's address for clients, without a slash at the end.
-    #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -83,7 +82,6 @@ impl FaultProxy {
     }
 
     /// The exchanges so far, oldest first.
-    #[must_use]
     pub fn exchanges(&self) -> Vec<Exchange> {
         self.state.recorded().exchanges.clone()
     }

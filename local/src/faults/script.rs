@@ -33,7 +33,6 @@ pub enum Fault {
 
 impl Fault {
     /// Returns the fault's name in the log of exchanges.
-    #[must_use]
     pub fn name(&self) -> String {
         let name = match self {
             Self::Answer(answer) => return format!("answer {}", answer.status),
@@ -66,7 +65,6 @@ impl Default for Hold {
 
 impl Hold {
     /// A hold that no exchange has reached yet.
-    #[must_use]
     pub fn new() -> Self {
         Self { held: watch::Sender::new(0), released: watch::Sender::new(false) }
     }
@@ -102,7 +100,6 @@ pub struct Rule {
 
 impl Rule {
     /// A rule for one exchange, the next that comes.
-    #[must_use]
     pub fn new(fault: Fault) -> Self {
         Self {
             method: None,
@@ -116,49 +113,42 @@ impl Rule {
     }
 
     /// Only requests with this method.
-    #[must_use]
     pub fn method(mut self, method: &str) -> Self {
         self.method = Some(method.to_ascii_uppercase());
         self
     }
 
     /// Only requests whose path (with its query string) contains this.
-    #[must_use]
     pub fn path(mut self, part: &str) -> Self {
         self.path_part = Some(part.to_owned());
         self
     }
 
     /// Only requests whose body contains this.
-    #[must_use]
     pub fn body(mut self, part: &str) -> Self {
         self.body_part = Some(part.to_owned());
         self
     }
 
     /// Only the exchange with this index, counted from 0 over all that pass the proxy.
-    #[must_use]
     pub fn exchange(mut self, index: u64) -> Self {
         self.exchange = Some(index);
         self
     }
 
     /// Lets the first `count` matching requests pass.
-    #[must_use]
     pub fn skip(mut self, count: u64) -> Self {
         self.skips_left = count;
         self
     }
 
     /// For `count` matching requests.
-    #[must_use]
     pub fn times(mut self, count: u64) -> Self {
         self.times_left = Some(count);
         self
     }
 
     /// For every matching request.
-    #[must_use]
     pub fn always(mut self) -> Self {
         self.times_left = None;
         self

@@ -35,26 +35,22 @@ fn once() -> u32 {
 
 impl ScriptedAnswer {
     /// The next request of any kind gets this answer.
-    #[must_use]
     pub fn next(answer: CannedAnswer) -> Self {
         Self { method: None, path_contains: None, skip: 0, times: 1, answer }
     }
 
     /// The next query gets this answer.
-    #[must_use]
     pub fn next_query(answer: CannedAnswer) -> Self {
         Self { path_contains: Some("/query".to_owned()), ..Self::next(answer) }
     }
 
     /// Returns the override for so many requests.
-    #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = times;
         self
     }
 
     /// Returns the override after so many true answers.
-    #[must_use]
     pub fn after(mut self, skip: u32) -> Self {
         self.skip = skip;
         self
@@ -110,27 +106,21 @@ pub enum CannedAnswer {
     /// 404.
     NotFound,
     /// 400 `validation_error` with this message.
-    ValidationError {
-        /// The message.
-        message: String,
-    },
+    ValidationError { message: String },
     /// 400, as an old API version gets it from a database with several data sources.
     MultipleDataSources {
-        /// The database.
         database_id: String,
         /// Its data sources.
         child_data_source_ids: Vec<String>,
     },
     /// Anything else.
     Raw {
-        /// The status.
         status: u16,
         /// The header `Content-Type`.
         content_type: String,
         /// More headers.
         #[serde(default)]
         headers: Vec<(String, String)>,
-        /// The body.
         body: String,
     },
 }
@@ -175,7 +165,6 @@ impl Workspace {
     }
 
     /// Scripted answers that were not used up.
-    #[must_use]
     pub fn waiting_answers(&self) -> &[ScriptedAnswer] {
         &self.answers.waiting
     }

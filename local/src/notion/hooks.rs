@@ -52,7 +52,6 @@ impl Workspace {
     }
 
     /// Returns whether a scripted change still waits for its moment.
-    #[must_use]
     pub fn has_waiting_hooks(&self) -> bool {
         !(self.hooks.after_pages.is_empty() && self.hooks.after_requests.is_empty())
     }

@@ -47,7 +47,6 @@ impl RequestLog {
 
 impl Workspace {
     /// The requests under `/v1` so far, oldest first (the last 100,000).
-    #[must_use]
     pub fn requests(&self) -> Vec<LoggedRequest> {
         self.log.requests.iter().cloned().collect()
     }

@@ -61,7 +61,6 @@ impl NotionEmulator {
     }
 
     /// Returns the server's address, such as `http://127.0.0.1:8123`, without `/v1`.
-    #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -72,7 +71,6 @@ impl NotionEmulator {
     }
 
     /// The requests under `/v1` so far, oldest first.
-    #[must_use]
     pub fn requests(&self) -> Vec<LoggedRequest> {
         self.workspace(|world| world.requests())
     }

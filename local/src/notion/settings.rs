@@ -158,7 +158,6 @@ pub enum MentionCount {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ItemLists {
-    /// Its items.
     Whole,
     /// No item, and no more to come.
     Empty,

@@ -19,9 +19,7 @@ pub enum Value {
     MultiSelect(Vec<String>),
     /// A date or a range of dates.
     Date(Option<DateRange>),
-    /// A checkbox.
     Checkbox(bool),
-    /// A link.
     Url(Option<String>),
     /// An e-mail address.
     Email(Option<String>),
@@ -54,79 +52,66 @@ pub enum Value {
 
 impl Value {
     /// A plain title.
-    #[must_use]
     pub fn title(text: &str) -> Self {
         Self::Title(Span::plain(text))
     }
 
     /// Plain text.
-    #[must_use]
     pub fn text(text: &str) -> Self {
         Self::RichText(Span::plain(text))
     }
 
     /// A number, as its JSON text is to be served.
-    #[must_use]
     pub fn number(json: impl ToString) -> Self {
         Self::Number(Some(json.to_string()))
     }
 
     /// One option.
-    #[must_use]
     pub fn select(name: &str) -> Self {
         Self::Select(Some(name.to_owned()))
     }
 
     /// One status.
-    #[must_use]
     pub fn status(name: &str) -> Self {
         Self::Status(Some(name.to_owned()))
     }
 
     /// Options.
-    #[must_use]
     pub fn multi_select(names: &[&str]) -> Self {
         Self::MultiSelect(names.iter().map(|&name| name.to_owned()).collect())
     }
 
     /// A day (`2026-11-22`) or a time.
-    #[must_use]
     pub fn date(start: &str) -> Self {
         Self::Date(Some(DateRange { start: start.to_owned(), end: None }))
     }
 
     /// Related rows.
-    #[must_use]
     pub fn relation<T: ToString>(ids: impl IntoIterator<Item = T>) -> Self {
         Self::Relation(ids.into_iter().map(|id| id.to_string()).collect())
     }
 
     /// A formula that gives text.
-    #[must_use]
     pub fn formula_text(text: &str) -> Self {
         Self::formula(&format!("{{\"type\":\"string\",\"string\":{}}}", quoted(text)))
     }
 
     /// A formula; `json` is the text under `formula`.
-    #[must_use]
     pub fn formula(json: &str) -> Self {
         Self::Json { type_name: "formula".to_owned(), json: json.to_owned() }
     }
 
     /// A formula that Notion can't show.
-    #[must_use]
     pub fn unsupported_formula() -> Self {
         Self::formula("{\"type\":\"unsupported\",\"unsupported\":{}}")
     }
 
     /// A rollup; `json` is the text under `rollup`.
-    #[must_use]
     pub fn rollup(json: &str) -> Self {
         Self::Json { type_name: "rollup".to_owned(), json: json.to_owned() }
     }
 
     /// A number of a numbered table, such as `RISK-7`.
-    #[must_use]
     pub fn unique_id(prefix: Option<&str>, number: u64) -> Self {
         let prefix = super::json::quoted_or_null(prefix);
         Self::Json { type_name: "unique_id".to_owned(), json: format!("{{\"prefix\":{prefix},\"number\":{number}}}") }
@@ -188,23 +173,16 @@ pub enum Span {
     /// A mention of a person.
     Person(Person),
     /// A mention of a page.
-    Page {
-        /// The page's id.
-        id: String,
-        /// Its title.
-        title: String,
-    },
+    Page { id: String, title: String },
 }
 
 impl Span {
     /// One piece of plain text, or none for the empty text.
-    #[must_use]
     pub fn plain(text: &str) -> Vec<Self> {
         if text.is_empty() { Vec::new() } else { vec![Self::Text(text.to_owned())] }
     }
 
     /// The text a reader sees.
-    #[must_use]
     pub fn plain_text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -225,7 +203,6 @@ impl Span {
 /// A member of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
-    /// The user's id.
     pub id: String,
     /// The name shown.
     pub name: String,
@@ -235,7 +212,6 @@ pub struct Person {
 
 impl Person {
     /// A person whose id depends on the name alone.
-    #[must_use]
     pub fn named(name: &str) -> Self {
         let local_part = name.to_lowercase().replace(' ', ".");
         Self {
@@ -259,15 +235,7 @@ pub struct DateRange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum File {
     /// Kept by Notion: served with a signed URL that lives an hour.
-    Uploaded {
-        /// The file's name.
-        name: String,
-    },
+    Uploaded { name: String },
     /// A link to elsewhere.
-    External {
-        /// The file's name.
-        name: String,
-        /// The link.
-        url: String,
-    },
+    External { name: String, url: String },
 }

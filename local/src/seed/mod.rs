@@ -49,7 +49,6 @@ pub struct SeededDataSource {
 
 impl SeededDatabase {
     /// The variable that configures the database.
-    #[must_use]
     pub fn variable(&self) -> String {
         format!("NOTION_{}_DB_ID", self.name.to_ascii_uppercase())
     }

@@ -61,12 +61,7 @@ pub enum DatabricksCredential {
     /// A personal access token.
     Token(SecretString),
     /// A service principal, for OAuth machine to machine.
-    ServicePrincipal {
-        /// Its application id.
-        client_id: String,
-        /// Its secret.
-        client_secret: SecretString,
-    },
+    ServicePrincipal { client_id: String, client_secret: SecretString },
 }
 
 /// Both APIs' credentials as read at one time.

@@ -52,7 +52,6 @@ pub struct ResultPage {
 /// One row of a result page.
 #[derive(Debug)]
 pub struct WalkedRow {
-    /// The row.
     pub page: PageRow,
     /// The row was not seen before in this stretch; else it was, with another text.
     pub is_new: bool,
@@ -89,7 +88,6 @@ pub struct Walker {
 
 impl Walker {
     /// Begins at the start of `stretch`.
-    #[must_use]
     pub fn new(
         notion: &Client,
         data_source_id: DataSourceId,
@@ -144,7 +142,6 @@ impl Walker {
     }
 
     /// Returns true when the stretch is complete.
-    #[must_use]
     pub fn is_done(&self) -> bool {
         self.is_done
     }

@@ -42,41 +42,35 @@ macro_rules! common_changes {
     ($name:ident) => {
         impl $name {
             /// Sets a property by name (the title by its type). A name the schema lacks is added to it.
-            #[must_use]
             pub fn set(mut self, name: &str, value: Value) -> Self {
                 self.changes.values.push((name.to_owned(), value));
                 self
             }
 
             /// Sets the title.
-            #[must_use]
             pub fn title(self, text: &str) -> Self {
                 self.set("Name", Value::title(text))
             }
 
             /// Plants the text of the whole `properties` object, served byte for byte (it need not even be JSON).
-            #[must_use]
             pub fn raw_properties(mut self, text: impl Into<String>) -> Self {
                 self.changes.raw_properties = Some(text.into());
                 self
             }
 
             /// Sets an emoji as icon.
-            #[must_use]
             pub fn emoji(mut self, emoji: &str) -> Self {
                 self.changes.icon = Some(Some(Icon::Emoji(emoji.to_owned())));
                 self
             }
 
             /// Sets the icon.
-            #[must_use]
             pub fn icon(mut self, icon: Icon) -> Self {
                 self.changes.icon = Some(Some(icon));
                 self
             }
 
             /// Sets the cover.
-            #[must_use]
             pub fn cover(mut self, cover: File) -> Self {
                 self.changes.cover = Some(Some(cover));
                 self
@@ -90,48 +84,41 @@ common_changes!(RowEdit);
 
 impl NewRow {
     /// A row with this title, made and edited now.
-    #[must_use]
     pub fn titled(text: &str) -> Self {
         Self::default().title(text)
     }
 
     /// Returns the row under an id of the caller's choice.
-    #[must_use]
     pub fn with_id(mut self, id: &str) -> Self {
         self.id = Some(id.to_owned());
         self
     }
 
     /// Returns the row with this creation time (milliseconds are kept, though never shown), and edited then unless said otherwise.
-    #[must_use]
     pub fn created(mut self, created: Timestamp) -> Self {
         self.created = Some(created);
         self
     }
 
     /// Returns the row, last edited then.
-    #[must_use]
     pub fn edited(mut self, edited: Timestamp) -> Self {
         self.edited = Some(edited);
         self
     }
 
     /// Returns it as made by this person instead of the connection's bot.
-    #[must_use]
     pub fn created_by(mut self, person: Person) -> Self {
         self.created_by = Some(person);
         self
     }
 
     /// Returns the row, archived.
-    #[must_use]
     pub fn archived(mut self) -> Self {
         self.archived = true;
         self
     }
 
     /// Returns the row, in the trash.
-    #[must_use]
     pub fn trashed(mut self) -> Self {
         self.trashed = true;
         self
@@ -140,27 +127,23 @@ impl NewRow {
 
 impl RowEdit {
     /// An edit that changes nothing yet; it moves `last_edited_time` all the same.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Returns the edit, made at this time instead of now.
-    #[must_use]
     pub fn edited(mut self, edited: Timestamp) -> Self {
         self.edited = Some(edited);
         self
     }
 
     /// Returns it as made by this person instead of the connection's bot.
-    #[must_use]
     pub fn edited_by(mut self, person: Person) -> Self {
         self.edited_by = Some(person);
         self
     }
 
     /// Returns the edit without a new `last_edited_time`, as when a rollup or formula is computed again.
-    #[must_use]
     pub fn unnoticed(mut self) -> Self {
         self.unnoticed = true;
         self

@@ -21,7 +21,6 @@ pub enum SignedUrls {
 /// One row that a complete reader holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExpectedRow {
-    /// The row's id.
     pub page_id: String,
     /// The data source it lives in.
     pub data_source_id: String,
@@ -42,11 +41,9 @@ pub struct ExpectedRow {
 /// A property whose value pages show cut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CutProperty {
-    /// The property's name.
     pub name: String,
     /// Its id as the API writes it (percent-encoded).
     pub property_id: String,
-    /// Its type.
     pub type_name: String,
     /// The JSON text of each item, all of them.
     pub items: Vec<String>,

@@ -113,7 +113,6 @@ impl Workspace {
     }
 
     /// The switches.
-    #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -134,7 +133,6 @@ impl Workspace {
     }
 
     /// The workspace's time.
-    #[must_use]
     pub fn now(&self) -> Timestamp {
         Timestamp::from_millisecond(self.now_ms()).unwrap_or(Timestamp::UNIX_EPOCH)
     }

@@ -44,9 +44,7 @@ impl Parent {
 /// A row's icon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Icon {
-    /// An emoji.
     Emoji(String),
-    /// A picture.
     File(File),
 }
 

@@ -77,19 +77,16 @@ impl Workspace {
     }
 
     /// A database's name; empty when there is none with this id.
-    #[must_use]
     pub fn database_name(&self, database_id: &str) -> String {
         self.database(database_id).map(|database| database.name.clone()).unwrap_or_default()
     }
 
     /// A data source's name; empty when there is none with this id.
-    #[must_use]
     pub fn data_source_name(&self, data_source_id: &str) -> String {
         self.source(data_source_id).map(|source| source.name.clone()).unwrap_or_default()
     }
 
     /// The ids of all databases, oldest first.
-    #[must_use]
     pub fn database_ids(&self) -> Vec<String> {
         let mut databases: Vec<&Database> = self.databases.values().collect();
         databases.sort_by_key(|database| (database.created_ms, database.id));
