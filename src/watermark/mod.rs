@@ -129,6 +129,7 @@ impl Watermarks {
         let watermarks = sources
             .iter()
             .map(|source| {
+                // Neither store is ever ahead of the pages table, so the later of the two is safe.
                 let later = later(found.remove(source), stored(*source).cloned());
                 (*source, later.unwrap_or_else(|| Watermark::none(database, *source)))
             })

@@ -159,6 +159,7 @@ impl<'a> SourceSync<'a> {
         // A full refresh checks what is known as well, so it knows nothing.
         let is_full = planned.mode() == Mode::FullRefresh;
         let known = if is_full { RecentRows::new() } else { watermark.recent.clone() };
+        // The first MERGE makes these fingerprints wrong, and then the cache must not offer them to a later run.
         self.remembering = (!watermark.recent.is_empty()).then(|| watermark.clone());
         if is_full {
             self.forget_recent_rows().await;
@@ -166,11 +167,13 @@ impl<'a> SourceSync<'a> {
         }
         let mut walk = Walk::begin(self.engine, &self.run, planned, known);
         let ended = self.walk_stretches(planned, watermark, &mut walk).await;
+        // Rows merged before a failure are in the table, so they count in the report of a failed run too.
         self.take_stats(&mut walk.merger);
         watermark.last_edited_time = watermark.last_edited_time.max(walk.latest_edit);
         match ended? {
             Ended::Complete => SourceOutcome::of(self.advance(planned, watermark, walk).await),
             Ended::OutOfTime(out_of_time) => {
+                // The watermark stays where it was. Only the position moves, past rows that are merged and proven.
                 watermark.recent = walk.known_rows.still_known();
                 let rest = walk.merger.rest.clone();
                 self.store_position(planned, watermark, &walk.merger, rest).await?;

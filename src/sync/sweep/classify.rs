@@ -1,6 +1,8 @@
 //! The classification of a row that differs: the page itself is asked for (facts/notion §3.6). A removal needs evidence in
 //! Notion's own words; what is unclear is left as it is.
 //!
+//! docs/ARCHITECTURE.md has the same table with the tests that hold each line.
+//!
 //! | evidence | verdict |
 //! |---|---|
 //! | 200, in the trash | removed: trashed |
@@ -63,6 +65,7 @@ impl<'a> Classifier<'a> {
         let engine = self.engine;
         let removed =
             |reason, in_trash| if is_live_in_table { Verdict::Removed(reason, in_trash) } else { Verdict::Nothing };
+        // A walk that did not show a page proves nothing. Only Notion's own answer about this one page can remove its row.
         let text = match engine.notion.page(difference.page_id, engine.run).await {
             Ok(text) => text,
             Err(error) => match error.meaning() {
@@ -79,11 +82,13 @@ impl<'a> Classifier<'a> {
         if page.in_trash {
             return Ok(removed(RemovalReason::Trashed, true));
         }
+        // The page exists. It is removed only where its parent says, readably, that it belongs to something else.
         let source = match self.home(&page.parent, difference) {
             Home::Here(source) => source,
             Home::Elsewhere => return Ok(removed(RemovalReason::Moved, false)),
             Home::Unreadable => return Ok(Verdict::Unclear(format!("page {} has no readable parent", page.id))),
         };
+        // It belongs here, so the walk missed it or it changed since: it is written like any row that a walk reads.
         let hydration = hydrate(engine.notion, &page, engine.run).await?;
         self.warnings.extend(hydration.warnings);
         let is_archived = page.is_archived.unwrap_or(false);

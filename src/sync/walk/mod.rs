@@ -226,22 +226,26 @@ impl Walker {
     fn end_query(&mut self, run: &Run) -> Result<(), Failure> {
         let was_capped = std::mem::take(&mut self.is_capped);
         self.begin_query();
+        // The order of the query that just ended says how far it can be trusted, so it is read before the next one begins.
         let safe = self.order.safe_position();
         self.order.begin_query();
         if let Some(split) = &mut self.split {
             let minute = split.minute();
+            // A part that the cap cut is no part read: it is replaced by two smaller ones.
             if was_capped {
                 return split.cut(run.clock.now()).map_err(|_| self.minute_over_cap(minute));
             }
             if split.next_part() {
                 return Ok(());
             }
+            // Every part of the minute was read to its end, so the walk continues with the minute after it.
             let next = split.end();
             self.split = None;
             self.created_from = Some(next);
             self.is_done = self.stretch.created_to.is_some_and(|to| next >= to);
             return Ok(());
         }
+        // Notion said that there is no more and cut nothing: only this ends a stretch.
         if !was_capped {
             self.is_done = true;
             return Ok(());
@@ -250,6 +254,8 @@ impl Walker {
             let message = format!("{} was cut by Notion although it showed no row", self.described());
             return Err(Failure::new(FailureClass::WalkIncomplete, message));
         };
+        // A cut result is sorted by creation time, so its end is where the next query begins. When the whole result lies in
+        // the minute where this query began, the same query would be cut at the same row for ever.
         if self.created_from.is_none_or(|from| safe > from) {
             info!(data_source = %self.data_source_id, created_from = %safe, "the result was cut; continuing by created_time");
             self.created_from = Some(safe);
