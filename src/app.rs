@@ -300,7 +300,7 @@ impl App {
         let Some(table) = &self.clients.state_table else { return };
         let took = self.clock.now().duration_since(report.started_at);
         report.duration_ms = u64::try_from(took.as_millis()).unwrap_or_default();
-        // Without a lease the table is down, and a second wait for it helps nobody.
+        // Without a lease the table is down, and a second wait for it is useless.
         let Some(lease) = lease else { return };
         let left = run.deadline.left().unwrap_or(MAX_CLOSE);
         let bound = (left / 2).clamp(MIN_CLOSE, MAX_CLOSE);
@@ -341,7 +341,7 @@ enum Work {
 }
 
 impl Work {
-    /// The long work that must not be lost when it is turned away. A plain sync comes again anyway.
+    /// The long work that must not be lost when it is turned away. A plain sync runs again anyway.
     fn long(&self) -> Option<LongWork> {
         match self {
             Self::Sync { options, .. } => options.full_refresh.then_some(LongWork::FullRefresh),

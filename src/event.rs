@@ -127,7 +127,7 @@ fn invalid(message: String) -> Failure {
     Failure::new(FailureClass::InvalidRequest, message)
 }
 
-/// An envelope is told by what EventBridge always sends and an event of ours never has.
+/// An envelope has a key that EventBridge always sends and that our events never have.
 fn is_envelope(fields: &Fields) -> bool {
     let has = |name: &str| fields.names().any(|field| field == name);
     has("detail-type") || (has("detail") && has("source"))

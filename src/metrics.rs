@@ -37,7 +37,7 @@ macro_rules! metrics {
 
 metrics! {
     RUNS_COMPLETED = "RunsCompleted", "Count", "1 when a sync or sweep ended complete, else 0.";
-    RUNS_PARTIAL = "RunsPartial", "Count", "1 when a sync or sweep stopped before its deadline and stored where to go on, else 0.";
+    RUNS_PARTIAL = "RunsPartial", "Count", "1 when a sync or sweep stopped before its deadline and stored its position, else 0.";
     RUNS_SKIPPED = "RunsSkipped", "Count", "1 when another run held the database's lease, else 0.";
     RUNS_FAILED = "RunsFailed", "Count", "1 when any action failed, else 0; also by failure class.";
     RUNS_ADVANCED = "RunsAdvanced", "Count", "1 when a sync or sweep ended complete or partial, so that it got further, else 0; also by database.";

@@ -1,7 +1,7 @@
 """The real template on an AWS emulator, with a stub for the function: what the infrastructure does by itself.
 
 Schedules fire with their events, failures are kept and run again, the backfill loops to its end, a long run is waited for, a pause and a rollback take seconds,
-an alarm reaches the topic, a deployment that failed can be repeated, the stack goes and comes again. `make test-deploy` does the same with the real binary (test_deploy.py).
+an alarm reaches the topic, a deployment that failed can be repeated, the stack is deleted and deployed again. `make test-deploy` does the same with the real binary (test_deploy.py).
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ async fn notion(config: &Config, clients: &Clients, probe: &mut Probe<'_>) {
         let found = clients.notion.database(database.id, probe.run).await.map_err(|error| error.of_database(database));
         let found = found.and_then(|info| {
             if info.in_trash {
-                let message = format!("database {} lies in the trash", database.id);
+                let message = format!("database {} is in the trash", database.id);
                 return Err(Failure::new(FailureClass::SourceAccessLost, message));
             }
             if info.data_sources.is_empty() {

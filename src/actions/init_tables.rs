@@ -45,7 +45,7 @@ pub(crate) async fn init_tables(clients: &Clients, run: &Run, report: &mut Repor
         if missing.contains(&"database_id") {
             let warning = format!(
                 "{name} had no database_id: its rows belong to no database and are never updated or marked. \
-                 Delete them (database_id IS NULL) after the first sync has brought every row anew"
+                 Delete them (database_id IS NULL) after the first sync has written every row again"
             );
             note(report, warning);
         }

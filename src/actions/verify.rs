@@ -75,7 +75,7 @@ pub(crate) async fn verify(
     let started_at = Minute::floor(run.clock.now());
     let info = clients.notion.database(database.id, run).await.map_err(Failure::from)?;
     if info.in_trash || info.data_sources.is_empty() {
-        let message = format!("database {} ({}) lies in the trash or lists no data source", database.name, database.id);
+        let message = format!("database {} ({}) is in the trash or lists no data source", database.name, database.id);
         return Err(Failure::new(FailureClass::SourceAccessLost, message));
     }
     let synced_through = watermarks(clients, database, &info.data_sources, run).await?;

@@ -21,9 +21,9 @@ const LEASE_TIME: Duration = Duration::from_secs(20);
 /// The time between renewals; three may fail before the lease is lost.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
 /// The most by which the clocks of two machines may differ. A lease that claims to hold for longer than its length and this comes
-/// from a clock that is wrong, or is damaged, and holds nobody back.
+/// from a clock that is wrong, or is damaged, and blocks no run.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
-/// The condition under which a run may have the lease: nobody holds it, it has ended, it is the run's own, or its end is none.
+/// The condition under which a run may have the lease: it is free, it has expired, it is the run's own, or its end is unreadable.
 const FREE: &str = "attribute_not_exists(lease_owner) OR attribute_not_exists(lease_until_ms) \
     OR NOT attribute_type(lease_until_ms, :number) OR lease_until_ms < :now OR lease_until_ms > :latest \
     OR lease_owner = :owner";
@@ -104,7 +104,7 @@ impl Drop for Lease {
     }
 }
 
-/// Returns the run that holds a database's lease and its end, for people; `None` = nobody.
+/// Returns the run that holds a database's lease, and when the lease ends, for people; `None` = the lease is free.
 ///
 /// # Errors
 /// `DynamoDbUnavailable`.

@@ -97,7 +97,7 @@ impl StateTable {
         put.send().await.map(drop).map_err(|error| self.failure("PutItem", &error))
     }
 
-    /// A failed call, told briefly.
+    /// A failed call, in brief.
     pub fn failure<E: ProvideErrorMetadata>(&self, operation: &str, error: &SdkError<E>) -> Failure {
         let message = format!("DynamoDB {operation} on table {}: {}", self.name, brief(error));
         Failure::new(FailureClass::DynamoDbUnavailable, message)

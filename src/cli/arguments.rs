@@ -28,8 +28,8 @@ Exit codes:
     6  Databricks did not answer usefully
     7  completeness could not be proven, or a guard refused
     8  AWS did not answer usefully
-   10  partial: stopped before the deadline; run again to go on
-  130  interrupted (Ctrl-C, SIGTERM); how far it had come is stored, run again to go on
+   10  partial: stopped before the deadline; run again to continue
+  130  interrupted (Ctrl-C, SIGTERM); the position is stored; run again to continue
 With several databases it is the code of the first that failed; else 10 when one is partial.";
 
 /// Keeps Notion databases mirrored, row for row, in a Databricks bronze Delta table.
@@ -105,7 +105,7 @@ pub(super) struct SyncArguments {
     #[arg(long)]
     full_refresh: bool,
 
-    /// Start over instead of going on from a stored position
+    /// Start over instead of continuing from a stored position
     #[arg(long)]
     restart: bool,
 
@@ -276,8 +276,8 @@ mod tests {
             6  Databricks did not answer usefully
             7  completeness could not be proven, or a guard refused
             8  AWS did not answer usefully
-           10  partial: stopped before the deadline; run again to go on
-          130  interrupted (Ctrl-C, SIGTERM); how far it had come is stored, run again to go on
+           10  partial: stopped before the deadline; run again to continue
+          130  interrupted (Ctrl-C, SIGTERM); the position is stored; run again to continue
         With several databases it is the code of the first that failed; else 10 when one is partial.
         ");
     }

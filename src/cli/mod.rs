@@ -25,7 +25,7 @@ use crate::run::deadline::{Deadline, Interruption};
 use crate::run::report::{Outcome, Report};
 use crate::telemetry;
 
-/// Exit code after Ctrl-C (or SIGTERM): 128 + SIGINT, as shells count. What was merged stays; the next run goes on.
+/// Exit code after Ctrl-C (or SIGTERM): 128 + SIGINT, as shells count. Merged rows stay; the next run continues.
 pub const INTERRUPTED: u8 = 130;
 
 /// Time after an interruption to finish or cancel what is under way, to store the position, and to give back the lease.
@@ -123,7 +123,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
         code = work => code,
         () = asked_to_end => {
             outputs.say(
-                "ended at once; what was merged stays. Run the same command again to go on, in 20 seconds: then the lease has ended by itself",
+                "ended at once; merged rows stay. Wait 20 seconds for the lease to expire, then run the same command again to continue",
             );
             INTERRUPTED
         }

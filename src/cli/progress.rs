@@ -109,7 +109,7 @@ impl Tally {
                 (before / ROWS_PER_LINE < pages_read / ROWS_PER_LINE).then(|| self.to_string())
             }
             ProgressEvent::BatchMerged { data_source_id, pages_merged } => {
-                // The sweep and the catch-up after a stored position count anew.
+                // The sweep and the catch-up after a stored position count from zero.
                 let merged = self.merged.entry(*data_source_id).or_default();
                 *merged = (*merged).max(*pages_merged);
                 Some(self.to_string())

@@ -67,7 +67,7 @@ impl Grid {
         self.rows.push(cells.into_iter().map(|cell| line(&cell).into_owned()).collect());
     }
 
-    /// The text for a terminal of this width; all columns where nobody knows the width (a pipe).
+    /// The text for a terminal of this width; all columns where the width is unknown (a pipe).
     pub(super) fn render(&self, width: Option<usize>) -> String {
         let mut shown: Vec<usize> =
             (0..self.columns.len()).filter(|column| !self.is_empty_throughout(*column)).collect();
@@ -122,7 +122,7 @@ impl Grid {
         table.trim_fmt()
     }
 
-    /// Says which columns were left out: nobody should look for what is not there.
+    /// Names the columns that were left out, so that no reader looks for them in vain.
     fn with_note(&self, text: String, shown: &[usize]) -> String {
         let is_left_out = |column: &usize| !shown.contains(column) && !self.is_empty_throughout(*column);
         let left_out: Vec<&str> =

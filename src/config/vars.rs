@@ -115,7 +115,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::text(
         "SWEEP_MAX_REMOVED_SHARE",
         "0.2",
-        "Largest share of a database's rows that a sweep marks as removed without being told to.",
+        "Largest share of a database's rows that a sweep marks as removed unless a person allows more.",
     ),
     Variable::text("NOTION_BASE_URL", "https://api.notion.com", "Notion's address; plain HTTP on this machine only."),
     Variable::described("AWS_ENDPOINT_URL", "AWS", "One address for all AWS services (the local stack)."),

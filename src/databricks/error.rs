@@ -244,7 +244,7 @@ impl Refusal for DatabricksRefusal {
         }
     }
 
-    /// The GRANT that is missing, if the message tells it.
+    /// The GRANT that is missing, if the message names it.
     fn remark(&self) -> String {
         let grant =
             (self.class() == FailureClass::DatabricksForbidden).then(|| missing_grant(&self.to_string())).flatten();

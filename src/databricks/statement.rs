@@ -106,7 +106,7 @@ pub(super) enum State {
     Canceled,
     /// Executed with success; the result, and with it a MERGE's counts, is gone.
     Closed,
-    /// A state that is not documented: the statement is known, so it is asked for again and never sent anew.
+    /// A state that is not documented: the statement is known, so it is polled again and never submitted again.
     #[serde(other)]
     Other,
 }

@@ -35,7 +35,7 @@ impl RateLimiter {
         if let Some(spacing) = &self.spacing {
             spacing.until_ready().await;
         }
-        // Someone else's request may have been told to wait while this one stood in line.
+        // A server may have asked another request to wait while this one was queued.
         self.wait_out_pause(deadline).await
     }
 

@@ -19,7 +19,7 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// A clock that stands at `at` until [`Clock::set`] moves it.
+    /// Returns a clock that shows `at` until [`Clock::set`] moves it.
     pub fn manual(at: Timestamp) -> Self {
         Self::Manual(Arc::new(Mutex::new(at)))
     }

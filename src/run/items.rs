@@ -199,7 +199,7 @@ pub struct Standing {
 /// The state table's facts about a database.
 #[derive(Debug, Clone, Serialize)]
 pub struct StateItem {
-    /// Who works on it now; null = nobody.
+    /// The run that works on it now; null = none.
     pub lease: Option<LeaseItem>,
     /// The latest run.
     pub last_run: Option<RunItem>,

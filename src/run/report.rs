@@ -29,7 +29,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome as it stands in reports and metrics.
+    /// Returns the outcome's name in reports and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -174,7 +174,7 @@ pub struct Window {
     pub synced_through: Timestamp,
 }
 
-/// A failure as it stands in a report.
+/// A failure in a report.
 #[derive(Debug, Clone, Serialize)]
 pub struct ErrorReport {
     /// The stable class.

@@ -6,7 +6,7 @@ use super::schema::sha256;
 
 /// Longest name before its suffixes; with them it stays within 63 characters.
 const MAX_BASE: usize = 44;
-/// Digits of the hash that tells equal names apart: as few as are enough.
+/// Digits of the hash that makes equal names different: as few as are enough.
 const HASH_DIGITS: [usize; 5] = [4, 8, 12, 32, 64];
 
 /// Words that SQL keeps for itself; a column of such a name would have to be quoted in every query.

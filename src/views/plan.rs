@@ -94,7 +94,7 @@ fn new_versions(
     if is_same {
         return Vec::new();
     }
-    // Versions are told apart by their time, which is stored in whole milliseconds.
+    // Versions differ in their time, which is stored in whole milliseconds.
     let after = |row: &SchemaRow| row.first_seen_at.checked_add(SignedDuration::from_millis(1)).unwrap_or(now);
     let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
     let now = before.map_or(now, |row| now.max(after(row)));

@@ -1,4 +1,4 @@
-//! Statements on `notion_columns`: which property and type a column of a typed view stands for.
+//! Statements on `notion_columns`: the property and type behind each column of a typed view.
 
 use jiff::Timestamp;
 use serde::Serialize;

@@ -72,7 +72,7 @@ const PAGES: TableDefinition = TableDefinition {
         required("page_id", "STRING", "Notion page id (merge key)"),
         required("database_id", "STRING", "Notion database id (merge key)"),
         required("database_name", "STRING", "configured name of the database"),
-        required("data_source_id", "STRING", "Notion data source the page lies in"),
+        required("data_source_id", "STRING", "Notion data source that the page belongs to"),
         required("payload", "STRING", "page JSON byte for byte as received"),
         required("payload_sha256", "STRING", "SHA-256 of the payload without its volatile parts"),
         optional("hydrated_properties", "STRING", "full values of truncated properties, else null"),
@@ -99,7 +99,7 @@ const WATERMARKS: TableDefinition = TableDefinition {
         required("database_name", "STRING", "configured name of the database"),
         optional("synced_through", "TIMESTAMP", "every edit before this minute is in the pages table"),
         optional("last_edited_time", "TIMESTAMP", "latest edit seen, for people"),
-        optional("resume", "STRING", "where an unfinished run goes on, versioned JSON"),
+        optional("resume", "STRING", "the position from which an unfinished run continues, versioned JSON"),
         optional("last_full_refresh_at", "TIMESTAMP", "when a full refresh last ended"),
         optional("last_sweep_at", "TIMESTAMP", "when a sweep last ended"),
         required("updated_at", "TIMESTAMP", "when this row was written"),
@@ -200,7 +200,7 @@ pub fn read_columns(name: &QualifiedName) -> Statement {
 /// The columns of the definition that an existing table lacks, by name.
 ///
 /// # Errors
-/// `DatabricksUnreadable` when the answer to [`read_columns`] tells of no column at all; `TableUnsuitable` when columns
+/// `DatabricksUnreadable` when the answer to [`read_columns`] lists no column at all; `TableUnsuitable` when columns
 /// have other types or another collation.
 pub fn missing_columns(
     name: &QualifiedName,

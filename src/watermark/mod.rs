@@ -161,7 +161,7 @@ impl Watermarks {
             // compares times that it may not have, or has wrong.
             cached.is_usable = failure.class() == FailureClass::StoredStateUnreadable
                 && cache.remove(database.id, *source).await.is_ok();
-            // The remedy of that class is for a truth that can't be read; here nobody has to do anything.
+            // The remedy of that class is for a truth that can't be read; here there is nothing to do.
             let reason = if cached.is_usable { failure.to_string() } else { failure.describe() };
             run.warn(CACHE_WARNING, format!("the cache could not be used, the truth was read: {reason}"));
             if !cached.is_usable {

@@ -20,7 +20,7 @@ pub(super) const PROJECT_COUNT: usize = 72;
 pub(super) const BUDGET_LINE_COUNT: usize = 1_260;
 pub(super) const RISK_COUNT: usize = 96;
 pub(super) const ACTION_COUNT: usize = 120;
-/// A project that lies in the trash; the demo restores it.
+/// A project that is in the trash; the demo restores it.
 pub(super) const TRASHED_PROJECT: usize = 50;
 /// Of [`ACTION_COUNT`], those in the second data source.
 pub(super) const AUDIT_ACTION_COUNT: usize = 24;

@@ -262,7 +262,7 @@ fn unavailable(secrets_id: &str, what: &str) -> Failure {
     Failure::new(FailureClass::SecretUnavailable, format!("secret {secrets_id} {what}"))
 }
 
-/// The environment's values, completed by the secret's; what is wrong with both is told together.
+/// The environment's values, completed by the secret's; problems of both are reported together.
 fn combine(config: &SecretsConfig, secret: Option<&Secret>) -> Result<CredentialSet, Failure> {
     match (notion_api_key(config, secret), databricks_credential(config, secret)) {
         (Ok(notion_api_key), Ok(databricks)) => Ok(CredentialSet { generation: 1, notion_api_key, databricks }),

@@ -103,7 +103,7 @@ fn databases(items: &[&DatabaseItem]) -> Grid {
     grid
 }
 
-/// One row a database: where it stands, who works on it, how the last run ended, what to do.
+/// Returns one row per database: its state, the run at work, the last run's outcome, the remedy.
 fn status(items: &[&StatusItem]) -> Grid {
     let mut grid = Grid::new(&[
         Column::always("database"),

@@ -79,7 +79,7 @@ impl Walkers {
         self.requests.spawn(asking.in_current_span());
     }
 
-    /// Asks for the youngest rows when walkers are idle because nobody knows where the rows end.
+    /// Reads the youngest rows when walkers are idle because it is unknown where the rows end.
     fn ask_tail(&mut self) {
         if !matches!(self.tail, TailState::Unasked) || self.idle() == 0 {
             return;

@@ -28,13 +28,13 @@ use crate::warehouse::{Difference, RemovalReason, Row, Side};
 
 /// The decision about a difference.
 pub(super) enum Verdict {
-    /// Mark it as removed; the flag says whether it lies in the trash.
+    /// Mark it as removed; the flag says whether it is in the trash.
     Removed(RemovalReason, bool),
     /// Write it.
     Live(Box<Row>),
     /// Leave it: neither side has it live.
     Nothing,
-    /// Leave it, since nobody can tell; with the reason.
+    /// Leave the row as it is, because Notion's answer is unclear; with the reason.
     Unclear(String),
 }
 
@@ -95,7 +95,7 @@ impl<'a> Classifier<'a> {
         Ok(Verdict::Live(Box::new(row(page, engine.database, source, is_archived, hydration.properties)?)))
     }
 
-    /// Finds where a page lies. The parent's type and its id must fit together.
+    /// Finds the place of a page. The parent's type and its id must fit together.
     fn home(&self, parent: &ParentInfo, difference: &Difference) -> Home {
         let ours = self.engine.database.id;
         let source = parent.data_source_id.as_deref().map(DataSourceId::parse);

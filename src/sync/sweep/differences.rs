@@ -81,7 +81,7 @@ impl Sweep<'_> {
     /// Each row that Notion does not list may turn out to be removed, and so may a row that differs otherwise, if it was
     /// trashed since the listing. When the found and the missing together are too many, the sweep is refused now, as it
     /// would be after asking for all of them: the next run would only find the same. When only all three together are too
-    /// many, nobody knows yet, and nothing is marked. Otherwise no answer can change the verdict of the guard.
+    /// many, it is not yet known, and nothing is marked. Otherwise no answer can change the verdict of the guard.
     fn cut_short(
         &self,
         out_of_time: OutOfTime,

@@ -1,4 +1,4 @@
-//! The order of the rows seen: the minute up to which it is complete, and the rows that come again.
+//! The order of the rows seen: the minute up to which it is complete, and the rows that repeat.
 //!
 //! One real recording came back slightly out of order (facts/notion §2.6), so the safe position is the highest creation
 //! time seen minus the largest step back seen, and one minute more.
@@ -30,7 +30,7 @@ pub(super) struct Order {
     highest: Option<Timestamp>,
     highest_in_query: Option<Timestamp>,
     largest_step_back: SignedDuration,
-    /// Rows at or after the safe position: only these can come again.
+    /// Rows at or after the safe position: only these can repeat.
     near: HashMap<PageId, (Timestamp, u64)>,
 }
 
