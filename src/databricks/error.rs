@@ -183,12 +183,12 @@ impl DatabricksRefusal {
         self
     }
 
-    /// Returns true when the body was too large.
+    /// Returns true when the body of a statement, or its result, was too large. No other exchange has a body to shrink.
     fn is_too_large(&self) -> bool {
         match self {
-            Self::Api { status: 413, .. } => true,
+            Self::Api { status: 413, exchange: Exchange::Submit(_), .. } => true,
             Self::Failed { message, .. } => message.contains("Inline byte limit exceeded"),
-            Self::Api { status: 400, message, .. } => {
+            Self::Api { status: 400, exchange: Exchange::Submit(_), message, .. } => {
                 // The text is not documented. A limit that speaks of nothing that is sent (a warehouse's, a quota's) is another.
                 let message = message.to_lowercase();
                 let says = |signs: &[&str]| signs.iter().any(|sign| message.contains(sign));

@@ -20,7 +20,7 @@ const OPERATIONS: &str = "docs/OPERATIONS.md";
 const ARCHITECTURE: &str = "docs/ARCHITECTURE.md";
 
 /// The part of a document below a heading, up to the next heading of the same level.
-fn section(document: &str, heading: &str) -> String {
+pub(crate) fn section(document: &str, heading: &str) -> String {
     let level = |line: &str| line.chars().take_while(|c| *c == '#').count();
     let text = read(document);
     let mut lines = text.lines().skip_while(|line| *line != heading).skip(1).peekable();
@@ -30,7 +30,7 @@ fn section(document: &str, heading: &str) -> String {
 }
 
 /// The cells of a table's rows, header and rule left out.
-fn rows(text: &str) -> Vec<Vec<String>> {
+pub(crate) fn rows(text: &str) -> Vec<Vec<String>> {
     let is_row = |line: &&str| line.starts_with('|');
     let cells = |line: &str| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
     text.lines().filter(is_row).skip(2).map(cells).collect()

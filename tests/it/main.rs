@@ -52,6 +52,7 @@ mod startup;
 mod sweep;
 mod sync;
 mod tidy;
+mod verdicts;
 mod verify;
 mod view_reading;
 mod view_types;
