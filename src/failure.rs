@@ -89,7 +89,7 @@ failure_classes! {
     /// Something in front of Notion (its edge, a proxy, a gateway) lets no request of this machine through.
     RequestBlocked => Notion, "Check the proxy and the address that this machine sends from; the token is not at fault.";
     /// Notion stayed unavailable or kept limiting through all tries.
-    NotionUnavailable => Notion, "Nothing was lost; the next run repeats the work. See status.notion.com if it lasts.";
+    NotionUnavailable => Notion, "Nothing was lost; the next run repeats the work. See status.notion.com if it keeps happening.";
     /// Notion refused a request as wrong.
     NotionRejected => Notion, "Report it with the request id: the request and Notion's API no longer fit together.";
     /// Notion's answer could not be read.
@@ -99,17 +99,17 @@ failure_classes! {
     /// A sweep could not tell what became of some rows; they were left as they are.
     RowUnclear => Integrity, "Open the pages named in the message in Notion; the rows that are clear were marked.";
     /// Cursors of one stretch were rejected too often.
-    CursorRejected => Integrity, "Run again; if it lasts, report it with the request id.";
+    CursorRejected => Integrity, "Run again; if it keeps happening, report it with the request id.";
     /// One minute holds more rows than Notion shows and it can't be split.
     MinuteOverCap => Integrity, "Edit some of the rows of the minute named, so that their edit times differ, and run again.";
     /// A walk was cut short by Notion and could not be continued.
-    WalkIncomplete => Integrity, "Run again; if it lasts, report it with the request id.";
+    WalkIncomplete => Integrity, "Run again; if it keeps happening, report it with the request id.";
     /// A single row is larger than a statement may be.
     RowTooLarge => Integrity, "Shorten the page named in the message.";
     /// A sweep would mark a larger share of the rows as removed than allowed.
     RemovalShareExceeded => Integrity, "Check the database in Notion; if the removals are right, allow them once with --allow-removals.";
     /// The table does not hold what the run has sent; the watermark stays.
-    ProofFailed => Integrity, "Run again; if it lasts, something else writes or deletes in notion_raw_pages.";
+    ProofFailed => Integrity, "Run again; if it keeps happening, something else writes or deletes in notion_raw_pages.";
     /// A sweep found a key of notion_raw_pages in more than one row.
     DuplicateKeys => Integrity, "Run the MERGE that the message names, then `notion-sync sweep`, which writes each of these rows once.";
     /// A verification found that the table differs from Notion.
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(
             failure.context("database projects").describe(),
             "database projects: query of data source 1b: connection reset. Nothing was lost; the next run repeats \
-             the work. See status.notion.com if it lasts."
+             the work. See status.notion.com if it keeps happening."
         );
     }
 

@@ -44,7 +44,7 @@ pub(super) struct Arguments {
     #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text)]
     pub(super) output: OutputFormat,
 
-    /// Tell more on standard error: -v what is done, -vv each exchange, -vvv everything (never a secret)
+    /// More log output on standard error: -v each step, -vv each exchange, -vvv everything; never a secret
     #[arg(short, long = "verbose", global = true, action = clap::ArgAction::Count)]
     pub(super) verbosity: u8,
 
@@ -254,7 +254,7 @@ mod tests {
         Options:
               --env-file <PATH>  Read variables from this file too; a variable of the environment wins over it
               --output <OUTPUT>  Format of reports on standard output: tables, or one JSON report a line [default: text] [possible values: text, json]
-          -v, --verbose...       Tell more on standard error: -v what is done, -vv each exchange, -vvv everything (never a secret)
+          -v, --verbose...       More log output on standard error: -v each step, -vv each exchange, -vvv everything; never a secret
           -h, --help             Print help
           -V, --version          Print version
 

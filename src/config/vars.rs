@@ -54,24 +54,29 @@ pub const VARIABLES: &[Variable] = &[
          (`NOTION_BUDGET_LINES_DB_ID` → `budget_lines`).",
     ),
     Variable::required("DATABRICKS_HOST", "The workspace, such as `https://adb-….azuredatabricks.net`."),
-    Variable::required(
+    Variable::described(
         "DATABRICKS_HTTP_PATH",
+        "required without `DATABRICKS_WAREHOUSE_ID`",
         "The SQL warehouse, as `/sql/1.0/warehouses/ID`; or set `DATABRICKS_WAREHOUSE_ID`.",
     ),
     Variable::described("DATABRICKS_WAREHOUSE_ID", "from the path", "The SQL warehouse's id, instead of the path."),
     Variable::described(
         "DATABRICKS_TOKEN",
-        "the client id and secret",
+        "required without client id and secret",
         "A personal access token; may be in the secret instead.",
     )
     .secret(),
     Variable::described(
         "DATABRICKS_CLIENT_ID",
-        "the token",
+        "required without `DATABRICKS_TOKEN`",
         "A service principal's application id, for OAuth; may be in the secret instead.",
     ),
-    Variable::described("DATABRICKS_CLIENT_SECRET", "the token", "Its OAuth secret; may be in the secret instead.")
-        .secret(),
+    Variable::described(
+        "DATABRICKS_CLIENT_SECRET",
+        "required without `DATABRICKS_TOKEN`",
+        "Its OAuth secret; may be in the secret instead.",
+    )
+    .secret(),
     Variable::required("DATABRICKS_CATALOG", "The catalog that holds the bronze schema."),
     Variable::text("BRONZE_SCHEMA", "bronze", "The schema of `notion_raw_pages` and `notion_sync_watermarks`."),
     Variable::described(
@@ -99,7 +104,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::text(
         "WALKERS",
         "4",
-        "Walkers that read a full walk side by side, 1–16; all keep to one `RATE_LIMIT_DELAY`.",
+        "Parallel readers of a full walk, 1–16; together they keep to one `RATE_LIMIT_DELAY`.",
     ),
     Variable::text("MERGE_BATCH_BYTES", "8MiB", "Largest request body of a MERGE, at most 15 MiB."),
     Variable::text(

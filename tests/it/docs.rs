@@ -72,6 +72,16 @@ fn operations_explains_every_failure_class_and_no_other() {
 }
 
 #[test]
+fn operations_lists_every_class_with_its_first_action_as_the_code_has_it() {
+    for class in FailureClass::ALL {
+        let (code, passes) = (class.exit_code() as u8, if class.is_transient() { "yes" } else { "no" });
+        let link = class.name().to_lowercase();
+        let row = format!("| [{class}](#{link}) | {code} | {passes} | {} |", class.remedy());
+        assert!(read(OPERATIONS).contains(&row), "put this into {OPERATIONS}, section Failure classes:\n\n{row}");
+    }
+}
+
+#[test]
 fn the_readme_has_every_exit_code_and_no_other() {
     let text = section("README.md", "## Command line");
     let documented: Vec<u8> = rows(&text).iter().filter_map(|row| row[0].trim_matches('`').parse().ok()).collect();
