@@ -152,12 +152,16 @@ impl App {
         let lease = match self.lease(database, run, report).await {
             Ok(lease) => lease,
             Err(Skipped) => {
-                self.record_pending(database, &work, run).await;
+                self.record_pending(database, work.long(), run).await;
                 return Ok(());
             }
         };
-        let pending = if lease.is_some() { self.pending(database, run).await } else { None };
+        let pending = match &lease {
+            Some(_) if work.takes_pending() => self.pending(database, run).await,
+            _ => None,
+        };
         let work = work.with(pending.as_ref().map(|pending| pending.work));
+        let long = work.long();
         let clients = &self.clients;
         let engine = Engine {
             notion: &clients.notion,
@@ -185,6 +189,9 @@ impl App {
         let worked = worked.map_err(|failure| failure.context(format!("database {name}")));
         if let Err(failure) = &worked {
             report.fail(failure);
+            if failure.class().is_transient() {
+                self.record_pending(database, long, run).await;
+            }
         }
         if let Some(done) = pending.filter(|_| report.outcome == Outcome::Complete) {
             self.forget_pending(database, &done, run).await;
@@ -258,9 +265,10 @@ impl App {
         }
     }
 
-    /// Records a sweep or a full refresh that was turned away, so that the next run does it.
-    async fn record_pending(&self, database: &Database, work: &Work, run: &Run) {
-        let (Some(table), Some(work)) = (&self.clients.state_table, work.long()) else { return };
+    /// Records a sweep or a full refresh that was turned away, or that failed for a reason that passes, so that the next run
+    /// does it.
+    async fn record_pending(&self, database: &Database, work: Option<LongWork>, run: &Run) {
+        let (Some(table), Some(work)) = (&self.clients.state_table, work) else { return };
         let recorded = pending::record(table, database.id, work, &run.id);
         match state_table::write_within_budget(&run.deadline, recorded).await {
             Ok(()) => run.warn("pending", format!("the {} is recorded; the next run does it", work.name())),
@@ -341,10 +349,16 @@ enum Work {
 }
 
 impl Work {
-    /// The long work that must not be lost when it is turned away. A plain sync runs again anyway.
+    /// Returns whether the work can take on what was turned away before.
+    fn takes_pending(&self) -> bool {
+        matches!(self, Self::Sync { .. } | Self::Sweep { .. })
+    }
+
+    /// Returns the long work that must not be lost. A plain sync runs again anyway.
     fn long(&self) -> Option<LongWork> {
         match self {
-            Self::Sync { options, .. } => options.full_refresh.then_some(LongWork::FullRefresh),
+            Self::Sync { options, .. } if options.full_refresh => Some(LongWork::FullRefresh),
+            Self::Sync { then_sweep, .. } => then_sweep.then_some(LongWork::Sweep),
             Self::Sweep { .. } => Some(LongWork::Sweep),
             Self::Views(_) => None,
         }

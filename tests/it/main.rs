@@ -39,6 +39,8 @@ mod full_refresh;
 mod fuzz;
 mod hydrate;
 mod lambda_process;
+mod mutated_answers;
+mod pending_work;
 mod proof;
 mod public_faults;
 mod resume;

@@ -424,7 +424,8 @@ async fn live(seed: u64) {
     drop(guard);
 }
 
-struct Told(String);
+/// Prints its text when a check fails.
+pub(crate) struct Told(pub(crate) String);
 
 impl Drop for Told {
     #[expect(clippy::print_stdout, reason = "a test's own words; cargo shows them when it fails")]
@@ -436,7 +437,7 @@ impl Drop for Told {
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment how long to go on")]
-fn number(variable: &str) -> Option<u64> {
+pub(crate) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 

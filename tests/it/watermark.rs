@@ -26,7 +26,7 @@ async fn item(world: &World) -> Option<Value> {
     items.into_iter().find(|item| item["sk"]["S"] == *key)
 }
 
-async fn put(world: &World, item: &Value) {
+pub(crate) async fn put(world: &World, item: &Value) {
     let request = json!({"TableName": world.state_table, "Item": item});
     world.aws.client().dynamodb("PutItem", &request).await.unwrap();
 }

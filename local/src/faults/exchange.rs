@@ -94,6 +94,10 @@ async fn serve_with(
         Fault::TruncateBody => return truncate(client, state, ticket, &response).await,
         Fault::SlowBody(duration) => return drip(client, state, ticket, &response, *duration).await,
         Fault::HoldAnswer(hold) => client.while_connected(hold.pass()).await?,
+        Fault::Rewrite(rewrite) => {
+            let rewritten = response.rewritten(|status, body| rewrite.apply(status, body))?;
+            return deliver(client, state, ticket, &rewritten).await;
+        }
         _ => {}
     }
     deliver(client, state, ticket, &response).await

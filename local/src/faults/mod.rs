@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::task::JoinSet;
 
 pub use answer::{Answer, NOTION_RATE_LIMIT_REASONS, NOTION_REQUEST_BLOCKED};
-pub use script::{Fault, Hold, Rule};
+pub use script::{Fault, Hold, Rewrite, Rule};
 
 use super::loopback;
 use script::{Matched, Script};

@@ -1,5 +1,7 @@
 //! Which exchange gets which fault: an ordered list of rules.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -29,6 +31,31 @@ pub enum Fault {
     HoldRequest(Hold),
     /// Forwarded at once, answered when the test releases it.
     HoldAnswer(Hold),
+    /// The upstream's answer, applied and then changed.
+    Rewrite(Rewrite),
+}
+
+/// A change of an answer: status and body in, status and body out.
+#[derive(Clone)]
+pub struct Rewrite(Arc<Change>);
+
+type Change = dyn Fn(u16, Vec<u8>) -> (u16, Vec<u8>) + Send + Sync;
+
+impl Rewrite {
+    /// Makes a change of answers.
+    pub fn new(change: impl Fn(u16, Vec<u8>) -> (u16, Vec<u8>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(change))
+    }
+
+    pub(super) fn apply(&self, status: u16, body: Vec<u8>) -> (u16, Vec<u8>) {
+        (self.0)(status, body)
+    }
+}
+
+impl fmt::Debug for Rewrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rewrite")
+    }
 }
 
 impl Fault {
@@ -45,6 +72,7 @@ impl Fault {
             Self::SlowBody(_) => "slow body",
             Self::HoldRequest(_) => "held request",
             Self::HoldAnswer(_) => "held answer",
+            Self::Rewrite(_) => "rewritten answer",
         };
         name.to_owned()
     }

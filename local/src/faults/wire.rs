@@ -32,6 +32,30 @@ pub(super) struct Response {
     pub(super) ends_with_connection: bool,
 }
 
+impl Response {
+    /// Returns the answer with another status and body, framed by its length.
+    pub(super) fn rewritten(&self, change: impl FnOnce(u16, Vec<u8>) -> (u16, Vec<u8>)) -> io::Result<Self> {
+        let parsed = Head::parse(&self.head)?;
+        let body = match parsed.body_framing()? {
+            Framing::Chunked => without_chunk_sizes(&self.body)?,
+            _ => self.body.clone(),
+        };
+        let (status, body) = change(self.status, body);
+        let is_kept = |line: &&&str| {
+            let name = line.split(':').next().unwrap_or_default().trim();
+            let framing = ["content-length", "transfer-encoding", ""];
+            !framing.iter().any(|header| name.eq_ignore_ascii_case(header))
+        };
+        let mut head = format!("HTTP/1.1 {status} Rewritten\r\ncontent-length: {}\r\n", body.len());
+        for line in parsed.header_lines.iter().filter(is_kept) {
+            head.push_str(line.trim_end());
+            head.push_str("\r\n");
+        }
+        head.push_str("\r\n");
+        Ok(Self { status, head: head.into_bytes(), body, ends_with_connection: self.ends_with_connection })
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
     Empty,
@@ -153,6 +177,24 @@ async fn read_body(reader: &mut (impl AsyncBufRead + Unpin), framing: Framing) -
         }
     }
     Ok(body)
+}
+
+/// Returns the text of a body that came in chunks.
+fn without_chunk_sizes(mut chunked: &[u8]) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    loop {
+        let end =
+            chunked.windows(2).position(|pair| pair == b"\r\n").ok_or_else(|| malformed("a chunk without size"))?;
+        let line = std::str::from_utf8(&chunked[..end]).map_err(|_| malformed("a chunk size that is not UTF-8"))?;
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let size = usize::from_str_radix(size, 16).map_err(|_| malformed("a chunk size that is no number"))?;
+        if size == 0 {
+            return Ok(text);
+        }
+        let chunk = chunked.get(end + 2..end + 2 + size).ok_or_else(|| malformed("a body that is cut"))?;
+        text.extend_from_slice(chunk);
+        chunked = chunked.get(end + 2 + size + 2..).unwrap_or_default();
+    }
 }
 
 /// Appends one chunk with its size line; false after the last one, which is empty.

@@ -7,4 +7,5 @@ mod table;
 mod world;
 
 pub(crate) use stack::{catalog, run_test, run_test_within};
+pub(crate) use table::TableRow;
 pub(crate) use world::{World, WorldBuilder, at, failed};
