@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::computed::{Computed, RollupItems};
 use super::error::ApiError;
 use super::ids::{number_of, short_text};
 use super::json::{ObjectText, list, percent_encoded};
@@ -33,8 +34,14 @@ struct Held {
 enum Items {
     /// JSON of the value.
     Single(String),
-    /// Type and JSON of each item, and the rollup's own text when it is one.
-    Many { items: Vec<(String, String)>, rollup: Option<String> },
+    /// Type and JSON of each item, and what a rollup came to.
+    Many { items: Vec<(String, String)>, rollup: Option<RollupTexts> },
+}
+
+/// What stands under `rollup`: before the last page, and on it.
+struct RollupTexts {
+    so_far: String,
+    last: String,
 }
 
 /// The answer without its request id.
@@ -75,13 +82,16 @@ pub(super) fn property_item(painter: &Painter<'_>, row: &Row, id: &str, page: &I
             .raw(type_name, json)
             .finish()
     });
-    let under_type =
-        rollup.as_ref().map_or_else(|| "{}".to_owned(), |rollup| rollup_so_far(rollup, next_cursor.is_some()));
+    let under_type = match rollup {
+        Some(rollup) if next_cursor.is_some() => &rollup.so_far,
+        Some(rollup) => &rollup.last,
+        None => "{}",
+    };
     let property_item = ObjectText::new()
         .text("id", &held.encoded_id)
         .text_or_null("next_url", next_cursor.as_ref().map(|cursor| next_url(row.id, &held, cursor, size)).as_deref())
         .text("type", &held.type_name)
-        .raw(&held.type_name, &under_type)
+        .raw(&held.type_name, under_type)
         .finish();
     Ok(ObjectText::new()
         .text("object", "list")
@@ -130,6 +140,16 @@ fn held(painter: &Painter<'_>, state: &RowState, id: &str) -> Option<Held> {
     let key = key?;
     let property = schema.get(key)?;
     let value = values.iter().find(|(held, _)| *held == key).map(|(_, value)| value);
+    if let Some(computed) = &property.computed {
+        let items = match computed {
+            Computed::Rollup(rollup) => {
+                let RollupItems { items, last, so_far } = painter.rollup_items(state, rollup);
+                Items::Many { items, rollup: Some(RollupTexts { so_far, last }) }
+            }
+            formula => Items::Single(painter.computed(schema, state, formula, usize::MAX)),
+        };
+        return Some(Held { type_name: property.type_name.clone(), encoded_id: property.encoded_id(), items });
+    }
     let type_name = value.map_or_else(|| property.type_name.clone(), Value::type_name);
     let many = |items: Vec<String>| Items::Many {
         items: items.into_iter().map(|json| (type_name.clone(), json)).collect(),
@@ -166,7 +186,7 @@ fn planted(json: &str, id: &str) -> Held {
             let json = raw::entry_json(item, &type_name)?;
             Some((type_name, json))
         });
-        Items::Many { items: items.collect(), rollup: Some(inner) }
+        Items::Many { items: items.collect(), rollup: Some(rollup_texts(&inner)) }
     } else if let Some(items) = raw::items(&inner).filter(|_| paged) {
         Items::Many { items: items.into_iter().map(|json| (type_name.clone(), json)).collect(), rollup: None }
     } else {
@@ -175,14 +195,13 @@ fn planted(json: &str, id: &str) -> Held {
     Held { type_name, encoded_id, items }
 }
 
-/// While pages are left, a rollup's value is not known yet.
-fn rollup_so_far(rollup: &str, more: bool) -> String {
+/// While pages are left, a calculated value is not known yet; a list is empty here, since its items are the results.
+fn rollup_texts(rollup: &str) -> RollupTexts {
     let function = raw::entry_json(rollup, "function").unwrap_or_else(|| "\"show_original\"".to_owned());
-    let object = ObjectText::new().raw("function", &function);
+    let object = |kind: &str, json: &str| {
+        ObjectText::new().raw("function", &function).text("type", kind).raw(kind, json).finish()
+    };
     let type_name = raw::entry_text(rollup, "type").unwrap_or_else(|| "array".to_owned());
-    if more {
-        return object.text("type", "incomplete").raw("incomplete", "{}").finish();
-    }
     let json = raw::entry_json(rollup, &type_name).filter(|_| type_name != "array").unwrap_or_else(|| "[]".to_owned());
-    object.text("type", &type_name).raw(&type_name, &json).finish()
+    RollupTexts { so_far: object("incomplete", "{}"), last: object(&type_name, &json) }
 }

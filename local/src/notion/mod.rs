@@ -11,6 +11,7 @@
 mod answers;
 mod api;
 mod clock;
+mod computed;
 pub mod control;
 mod error;
 mod gzip;
@@ -41,5 +42,6 @@ pub use settings::{
 };
 pub use value::{DateRange, File, Person, Span, Value};
 pub use world::{
-    CutProperty, Destination, ExpectedRow, Icon, NewRow, ParentShown, RowEdit, SignedUrls, Workspace, WorkspaceError,
+    CutProperty, Destination, ExpectedRow, Formula, Icon, NewRow, ParentShown, RowEdit, SignedUrls, Workspace,
+    WorkspaceError,
 };

@@ -2,8 +2,9 @@
 
 use uuid::Uuid;
 
+use super::computed::Computed;
 use super::ids::{id_of, number_of};
-use super::json::{ObjectText, list, percent_encoded};
+use super::json::{ObjectText, list, percent_encoded, quoted};
 
 /// The properties of one data source. A property's key is its place in the order of adding and never changes.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub(super) struct Property {
     pub(super) choices: Vec<Choice>,
     /// Database and data source a relation leads to.
     pub(super) target: Option<(Uuid, Uuid)>,
+    /// How its value follows from others.
+    pub(super) computed: Option<Computed>,
 }
 
 /// An option of a select, multi-select or status property.
@@ -48,6 +51,7 @@ impl Schema {
             type_name: "title".to_owned(),
             choices: Vec::new(),
             target: None,
+            computed: None,
         };
         Self { properties: vec![title], shown_order: vec![TITLE_KEY], raw: None }
     }
@@ -99,6 +103,7 @@ impl Schema {
             type_name: type_name.to_owned(),
             choices: Vec::new(),
             target: None,
+            computed: None,
         });
         self.shown_order.push(key);
         let properties = &self.properties;
@@ -135,6 +140,32 @@ impl Schema {
         property.choices.push(Choice { stored_name: name.to_owned(), name: name.to_owned(), id, color });
     }
 
+    /// Makes a property one whose value follows from others.
+    pub(super) fn compute(&mut self, name: &str, computed: Computed) {
+        let type_name = if matches!(computed, Computed::Rollup(_)) { "rollup" } else { "formula" };
+        let key = self.ensure(name, type_name, None);
+        if let Some(property) = self.properties.get_mut(key) {
+            property.computed = Some(computed);
+        }
+    }
+
+    /// Gives rollups of a property in another data source its new name.
+    pub(super) fn rename_rolled_up(&mut self, source: Uuid, key: usize, new_name: &str) {
+        let leads_there: Vec<bool> = self
+            .properties
+            .iter()
+            .map(|property| property.target.is_some_and(|(_, target)| target == source))
+            .collect();
+        for property in &mut self.properties {
+            if let Some(Computed::Rollup(rollup)) = &mut property.computed
+                && rollup.target == key
+                && leads_there.get(rollup.relation) == Some(&true)
+            {
+                new_name.clone_into(&mut rollup.target_name);
+            }
+        }
+    }
+
     /// Plants the text of the schema; `None` = the properties' own again.
     pub(super) fn plant(&mut self, raw: Option<String>) {
         self.raw = raw;
@@ -146,7 +177,7 @@ impl Schema {
             return raw.clone();
         }
         self.shown()
-            .fold(ObjectText::new(), |object, (_, property)| object.raw(&property.name, &property.text()))
+            .fold(ObjectText::new(), |object, (_, property)| object.raw(&property.name, &property.text(self)))
             .finish()
     }
 }
@@ -171,17 +202,20 @@ impl Property {
         found.map(|choice| new_name.clone_into(&mut choice.name)).is_some()
     }
 
-    fn text(&self) -> String {
+    fn text(&self, schema: &Schema) -> String {
         ObjectText::new()
             .text("id", &self.encoded_id())
             .text("name", &self.name)
             .null("description")
             .text("type", &self.type_name)
-            .raw(&self.type_name, &self.configuration())
+            .raw(&self.type_name, &self.configuration(schema))
             .finish()
     }
 
-    fn configuration(&self) -> String {
+    fn configuration(&self, schema: &Schema) -> String {
+        if let Some(computed) = &self.computed {
+            return configuration(computed, schema);
+        }
         let options = || list(self.choices.iter().map(|choice| choice.fields().null("description").finish()));
         match self.type_name.as_str() {
             "number" => r#"{"format":"number"}"#.to_owned(),
@@ -200,6 +234,24 @@ impl Property {
             }
             _ => "{}".to_owned(),
         }
+    }
+}
+
+/// What stands under the type of a computed property. Other than everywhere else, a rollup's ids are not percent-encoded.
+fn configuration(computed: &Computed, schema: &Schema) -> String {
+    let name = |key: usize| schema.get(key).map_or("", |property| &property.name);
+    let expression = |text: String| ObjectText::new().text("expression", &text).finish();
+    let prop = |key: usize| format!("prop({})", quoted(name(key)));
+    match computed {
+        Computed::Length(relation) => expression(format!("{}.length()", prop(*relation))),
+        Computed::Number(key) => expression(prop(*key)),
+        Computed::Rollup(rollup) => ObjectText::new()
+            .text("rollup_property_name", &rollup.target_name)
+            .text("relation_property_name", name(rollup.relation))
+            .text("rollup_property_id", &rollup.target_id)
+            .text("relation_property_id", schema.get(rollup.relation).map_or("", |property| &property.id))
+            .text("function", &rollup.function)
+            .finish(),
     }
 }
 

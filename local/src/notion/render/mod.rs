@@ -172,7 +172,12 @@ impl Painter<'_> {
             return text.clone();
         }
         let type_name = value.map_or_else(|| property.type_name.clone(), Value::type_name);
-        let json = value.map_or_else(|| empty_value(&type_name), |value| self.value(state, property, value));
+        let computed = property.computed.as_ref().zip(self.world.schema_of(state));
+        let json = match (computed, value) {
+            (Some((computed, schema)), _) => self.computed(schema, state, computed, REFERENCES_SHOWN),
+            (None, Some(value)) => self.value(state, property, value),
+            (None, None) => empty_value(&type_name),
+        };
         let object = ObjectText::new().text("id", &property.encoded_id()).text("type", &type_name);
         let object = object.raw(&type_name, &json);
         match value {

@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
+use super::super::json::percent_decoded;
 use super::super::settings::MentionCount;
 use super::super::value::{Person, Span, Value};
+use super::super::world::Formula;
 use super::*;
 
 fn person(number: u32) -> Person {
@@ -101,4 +103,53 @@ fn other_properties_are_one_item_and_rollups_are_incomplete_while_paging() {
     let title = notion.ask("GET", &format!("/v1/pages/{id}/properties/title"), "");
     assert_eq!(title.json["results"][0]["title"]["plain_text"], "a");
     assert_eq!(notion.ask("GET", &format!("/v1/pages/{id}/properties/nope"), "").status, 404);
+}
+
+#[test]
+fn a_page_counts_25_references_and_the_property_endpoint_all_of_them() {
+    let mut notion = Notion::new();
+    let (_, parts) = notion.world.add_table("Parts");
+    let part = |number: u32| NewRow::titled(&format!("part {number}")).set("Hours", Value::number(number));
+    let ids: Vec<String> = (1..=130).map(|number| notion.world.add_row(&parts, part(number)).unwrap()).collect();
+    notion.world.relate(&notion.source, "Parts", &parts).unwrap();
+    for function in ["sum", "show_original", "median"] {
+        notion.world.add_rollup(&notion.source, function, ("Parts", "Hours"), function).unwrap();
+    }
+    notion.world.add_formula(&notion.source, "How many", Formula::Length("Parts")).unwrap();
+    notion.world.add_formula(&notion.source, "Total", Formula::Number("sum")).unwrap();
+    let id = notion.add(NewRow::titled("a").set("Parts", Value::relation(&ids)));
+    let page = notion.page(&id).json["properties"].clone();
+    assert_eq!(page["sum"]["rollup"], json!({ "type": "number", "number": 325, "function": "sum" }));
+    assert_eq!(page["median"]["rollup"]["number"], 13);
+    assert_eq!(page["show_original"]["rollup"]["array"][24], json!({ "type": "number", "number": 25 }));
+    assert_eq!(page["show_original"]["rollup"]["array"].as_array().unwrap().len(), 25);
+    assert_eq!(page["How many"]["formula"], json!({ "type": "number", "number": 25 }));
+    assert_eq!(page["Total"]["formula"]["number"], 325);
+    let mut ask = |name: &str, cursor: Option<String>| {
+        let property = notion.world.property_id(&notion.source, name).unwrap();
+        let cursor = cursor.map(|cursor| format!("?start_cursor={cursor}")).unwrap_or_default();
+        notion.ask("GET", &format!("/v1/pages/{id}/properties/{property}{cursor}"), "")
+    };
+    let first = ask("sum", None);
+    assert_eq!(first.json["results"][99]["type"], "relation");
+    assert_eq!(
+        first.json["property_item"]["rollup"],
+        json!({ "type": "incomplete", "incomplete": {}, "function": "sum" })
+    );
+    assert!(first.json["property_item"]["next_url"].as_str().unwrap().contains(&first.cursor()));
+    let last = ask("sum", Some(first.cursor()));
+    assert_eq!(last.json["has_more"], false);
+    assert_eq!(last.json["property_item"]["rollup"], json!({ "type": "number", "number": 8515, "function": "sum" }));
+    let shown = ask("show_original", None);
+    assert_eq!(shown.json["results"][99]["number"], 100);
+    assert_eq!(shown.json["property_item"]["rollup"]["array"], json!([]));
+    let median = ask("median", None);
+    assert_eq!(median.json["property_item"]["rollup"]["type"], "unsupported");
+    assert_eq!(ask("How many", None).json["formula"]["number"], 130);
+    assert_eq!(ask("Total", None).json["formula"]["number"], 8515);
+    let source = notion.ask("GET", &format!("/v1/data_sources/{}", notion.source), "").json["properties"].clone();
+    let decoded = |name: &str| percent_decoded(source[name]["id"].as_str().unwrap(), false);
+    assert_eq!(source["sum"]["rollup"]["relation_property_id"], decoded("Parts").as_str());
+    assert_eq!(source["sum"]["rollup"]["rollup_property_name"], "Hours");
+    assert_eq!(source["How many"]["formula"]["expression"], "prop(\"Parts\").length()");
 }

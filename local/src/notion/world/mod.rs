@@ -1,5 +1,6 @@
 //! The workspace: databases, data sources, rows, and everything the emulator remembers. No HTTP here.
 
+mod computed;
 pub(super) mod content;
 mod edit;
 mod expected;
@@ -27,6 +28,7 @@ use super::settings::{IndexLag, Settings};
 use super::value::{Person, Span, Value};
 use row::{Parent, Properties, Row, RowState, Visible};
 
+pub use computed::Formula;
 pub use content::{NewRow, RowEdit};
 pub use expected::{CutProperty, ExpectedRow, SignedUrls};
 pub use housekeeping::Destination;

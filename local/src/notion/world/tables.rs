@@ -174,6 +174,8 @@ impl Workspace {
         let property = key.and_then(|key| schema.get_mut(key));
         let property = property.ok_or_else(|| WorkspaceError(format!("no property {name}")))?;
         new_name.clone_into(&mut property.name);
+        let (source, key) = (self.source(data_source_id)?.id, key.unwrap_or_default());
+        self.sources.values_mut().for_each(|other| other.schema.rename_rolled_up(source, key, new_name));
         self.revision += 1;
         Ok(())
     }
