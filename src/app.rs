@@ -26,6 +26,7 @@ use crate::run::progress::{Progress, ProgressEvent};
 use crate::run::report::{Mode, Outcome, Report};
 use crate::sync::Engine;
 use crate::sync::engine::SyncOptions;
+use crate::sync::schemas::Schemas;
 use crate::views::{self, Occasion, Views};
 
 /// The longest time for recording a run and releasing its lease.
@@ -168,6 +169,7 @@ impl App {
             databricks: &clients.databricks,
             watermarks: &clients.watermarks,
             config: &self.config.sync,
+            schemas: Schemas::default(),
             database,
             run,
         };

@@ -1,6 +1,7 @@
 //! The Notion API as we use it: exchanges, shapes as sent, errors by what to do about them.
 
 mod client;
+mod dependency;
 mod error;
 mod judge;
 mod page;
@@ -11,12 +12,13 @@ mod wire;
 
 pub(crate) use crate::http::shown_request_id;
 pub use client::Client;
+pub use dependency::Dependencies;
 pub use error::NotionError;
 pub use judge::{Exchange, Meaning};
 pub use page::{PageError, PageRow, without_request_id};
-pub use property::PropertyItems;
+pub use property::{PropertyItems, RollupState};
 pub use raw::volatile_spans;
-pub use truncation::{TruncatedProperty, truncated_properties};
+pub use truncation::{TruncatedProperty, computed_properties, truncated_properties};
 pub use wire::{DataSourceInfo, DataSourceRef, DatabaseInfo, ParentInfo, Query, QueryPage, SortOrder};
 
 use std::time::Duration;

@@ -12,8 +12,19 @@ use super::{TruncatedProperty, without_request_id};
 pub struct PropertyItems {
     /// The items, raw.
     pub items: Vec<Box<RawValue>>,
+    /// What a rollup came to so far; final on the last page.
+    pub rollup: Option<RollupState>,
     /// Cursor of the next result page.
     pub next_cursor: Option<String>,
+}
+
+/// What stands beside a page of a rollup's items.
+#[derive(Debug)]
+pub struct RollupState {
+    /// `number`, `date`, `array`, `incomplete`, `unsupported`, ….
+    pub kind: String,
+    /// The JSON as received.
+    pub text: Box<RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -26,6 +37,7 @@ struct Described {
     id: String,
     #[serde(rename = "type")]
     kind: String,
+    rollup: Option<Box<RawValue>>,
 }
 
 impl PropertyItems {
@@ -37,7 +49,7 @@ impl PropertyItems {
         if object == "property_item" && !is_list(&property.kind) {
             let item = without_request_id(text).and_then(RawValue::from_string).map_err(|error| error.to_string())?;
             check_item(&item, property)?;
-            return Ok(Self { items: vec![item], next_cursor: None });
+            return Ok(Self { items: vec![item], rollup: None, next_cursor: None });
         }
         if object != "list" {
             return Err(format!("it is a {object:?} object and not a list of {} items", property.kind));
@@ -51,7 +63,19 @@ impl PropertyItems {
         for item in &list.results {
             check_item(item, property)?;
         }
-        Ok(Self { items: list.results, next_cursor: list.next_cursor.filter(|_| list.has_more) })
+        let rollup =
+            frame.property_item.rollup.filter(|_| property.kind == "rollup").map(RollupState::read).transpose()?;
+        if property.kind == "rollup" && rollup.is_none() {
+            return Err("it says nothing of what the rollup came to".to_owned());
+        }
+        Ok(Self { items: list.results, rollup, next_cursor: list.next_cursor.filter(|_| list.has_more) })
+    }
+}
+
+impl RollupState {
+    fn read(text: Box<RawValue>) -> Result<Self, String> {
+        let kind = Entries::of(text.get()).map_err(|error| error.to_string())?.read("type");
+        Ok(Self { kind: kind.ok_or("the rollup has no type")?, text })
     }
 }
 
@@ -65,6 +89,11 @@ fn check_item(item: &RawValue, property: &TruncatedProperty) -> Result<(), Strin
     let text = |key: &str| entries.read::<String>(key).unwrap_or_default();
     if text("object") != "property_item" {
         return Err(format!("it holds a {:?} object among its items", text("object")));
+    }
+    if property.kind == "rollup" {
+        // The items are what it is made of: relations, or values of the related pages.
+        let kind = text("type");
+        return entries.get(&kind).map(|_| ()).ok_or_else(|| format!("one of its items has no {kind:?}"));
     }
     if entries.get(&property.kind).is_none() {
         return Err(format!("one of its items has no {}", property.kind));

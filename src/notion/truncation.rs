@@ -1,4 +1,5 @@
-//! Which properties of a page Notion has cut (facts/notion §5.1): relations say so, people and mentions don't.
+//! Which properties of a page Notion has cut (facts/notion §5.1): relations say so; people, mentions, rollups and formulas
+//! don't.
 
 use serde_json::value::RawValue;
 
@@ -28,19 +29,35 @@ pub fn truncated_properties(page: &RawValue) -> serde_json::Result<Vec<Truncated
     if !["\"has_more\"", "\"people\"", "\"mention\""].iter().any(|word| text.contains(word)) {
         return Ok(Vec::new());
     }
+    chosen_properties(text, is_cut)
+}
+
+/// The rollups and formulas of a page: where a relation that they stand on is cut, they count what is shown of it and say
+/// nothing about it.
+///
+/// # Errors
+/// When the text is no page object.
+pub fn computed_properties(page: &RawValue) -> serde_json::Result<Vec<TruncatedProperty>> {
+    chosen_properties(page.get(), |kind, _| Ok(matches!(kind, "formula" | "rollup")))
+}
+
+fn chosen_properties(
+    text: &str,
+    is_chosen: impl Fn(&str, &Entries<'_>) -> serde_json::Result<bool>,
+) -> serde_json::Result<Vec<TruncatedProperty>> {
     let Some(properties) = Entries::of(text)?.get("properties") else { return Ok(Vec::new()) };
-    let mut truncated = Vec::new();
+    let mut chosen = Vec::new();
     for (name, property) in Entries::of(properties.get())?.0 {
         let Ok(property) = Entries::of(property.get()) else { continue };
         let Some(kind) = property.read::<String>("type") else { continue };
-        if is_cut(&kind, &property)?
+        if is_chosen(&kind, &property)?
             && let Some(id) = property.read::<String>("id")
         {
             let shown = property.read::<Vec<&RawValue>>(&kind).map_or(0, |elements| elements.len());
-            truncated.push(TruncatedProperty { id, name, kind, shown });
+            chosen.push(TruncatedProperty { id, name, kind, shown });
         }
     }
-    Ok(truncated)
+    Ok(chosen)
 }
 
 fn is_cut(kind: &str, property: &Entries<'_>) -> serde_json::Result<bool> {

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::plan::WalkRequest;
+use super::schemas::Schemas;
 use super::seen_rows::{MAX_SEEN_ROWS, SeenRows};
 use super::source::{SourceSync, SyncedSource};
 use super::sweep;
@@ -32,6 +33,8 @@ pub struct Engine<'a> {
     /// The stored watermarks.
     pub watermarks: &'a Watermarks,
     pub config: &'a SyncConfig,
+    /// The schemas that rows asked for.
+    pub schemas: Schemas,
     pub database: &'a Database,
     /// This attempt.
     pub run: &'a Run,

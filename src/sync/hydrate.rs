@@ -1,12 +1,15 @@
 //! Properties that Notion cut, read in full through the property endpoint; the page's own text stays as it is.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashSet};
 
-use super::Stop;
+use super::{Engine, Stop};
 use crate::failure::{Failure, FailureClass};
-use crate::notion::{Client, Meaning, NotionError, PageRow, TruncatedProperty, truncated_properties};
+use crate::ids::DataSourceId;
+use crate::notion::{
+    Client, Meaning, NotionError, PageRow, RollupState, TruncatedProperty, computed_properties, truncated_properties,
+};
 use crate::run::Run;
 
 /// Pages of 100 items read of one property: 10,000 items. Beyond it the value is marked as incomplete, with a warning.
@@ -24,10 +27,16 @@ struct Hydrated {
     name: String,
     #[serde(rename = "type")]
     kind: String,
-    /// True if `items` is the whole value.
+    /// True if the value is complete.
     complete: bool,
-    /// The property items as received.
+    /// The property items as received; of a rollup those of a list, of a formula none.
     items: Vec<Box<RawValue>>,
+    /// What a rollup came to, as received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollup: Option<Box<RawValue>>,
+    /// What a formula came to, as received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    formula: Option<Box<RawValue>>,
 }
 
 /// The result of reading a page's cut properties.
@@ -42,10 +51,14 @@ pub(super) struct Hydration {
 }
 
 /// Reads the cut properties of a page.
-pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Result<Hydration, Stop> {
-    let truncated = truncated_properties(&page.text).map_err(|error| {
-        Failure::new(FailureClass::PageUnreadable, format!("the properties of page {}", page.id)).caused_by(error)
-    })?;
+pub(super) async fn hydrate(
+    engine: &Engine<'_>,
+    source: DataSourceId,
+    page: &PageRow,
+    run: &Run,
+) -> Result<Hydration, Stop> {
+    let notion = engine.notion;
+    let truncated = cut_properties(engine, source, page, run).await?;
     let mut hydration = Hydration::default();
     if truncated.is_empty() {
         return Ok(hydration);
@@ -53,30 +66,55 @@ pub(super) async fn hydrate(notion: &Client, page: &PageRow, run: &Run) -> Resul
     let mut properties = BTreeMap::new();
     for property in truncated {
         let context = format!("property {:?} of page {}", property.name, page.id);
-        match read_items(notion, page, &property, run).await {
-            Ok(Items { items, left_out }) => {
-                hydration.warnings.extend(left_out.iter().map(|why| format!("{context} {why}")));
-                let TruncatedProperty { id, name, kind, .. } = property;
-                properties.insert(id, Hydrated { name, kind, complete: left_out.is_none(), items });
-            }
+        let value = match read_value(notion, page, &property, run).await {
+            Ok(value) => value,
             Err(ReadError::NotFound) if is_gone(notion, page, run).await? => {
                 // Trashed or deleted while it was read: the row stands as the query gave it, and the sweep settles it.
                 hydration.warnings.push(format!("{context} could not be read in full: the page is gone"));
                 hydration.is_gone = true;
                 return Ok(hydration);
             }
-            Err(ReadError::NotFound) => {
-                hydration.warnings.push(format!("{context} could not be read in full: Notion does not find it"));
-                let TruncatedProperty { id, name, kind, .. } = property;
-                properties.insert(id, Hydrated { name, kind, complete: false, items: Vec::new() });
-            }
+            Err(ReadError::NotFound) => Value::none("could not be read in full: Notion does not find it".to_owned()),
             Err(ReadError::Stopped(stop)) => return Err(stop.context(context)),
-        }
+        };
+        let Value { items, rollup, formula, left_out } = value;
+        hydration.warnings.extend(left_out.iter().map(|why| format!("{context} {why}")));
+        let TruncatedProperty { id, name, kind, .. } = property;
+        properties.insert(id, Hydrated { name, kind, complete: left_out.is_none(), items, rollup, formula });
     }
     let text = serde_json::to_string(&properties)
         .map_err(|error| Failure::new(FailureClass::Internal, "writing hydrated properties").caused_by(error))?;
     hydration.properties = Some(text);
     Ok(hydration)
+}
+
+/// Returns the properties that the page shows cut. The schema, which says what a rollup or formula stands on, is asked for only if
+/// the page shows a relation cut and has such a property.
+async fn cut_properties(
+    engine: &Engine<'_>,
+    source: DataSourceId,
+    page: &PageRow,
+    run: &Run,
+) -> Result<Vec<TruncatedProperty>, Stop> {
+    let unreadable = |error| {
+        Failure::new(FailureClass::PageUnreadable, format!("the properties of page {}", page.id)).caused_by(error)
+    };
+    let mut truncated = truncated_properties(&page.text).map_err(unreadable)?;
+    if truncated.iter().all(|property| property.kind != "relation") {
+        return Ok(truncated);
+    }
+    let mut computed = computed_properties(&page.text).map_err(unreadable)?;
+    if !computed.is_empty() {
+        let schema = engine.schemas.dependencies(engine.notion, source, run).await?;
+        let cut: Vec<&str> = truncated
+            .iter()
+            .filter(|property| property.kind == "relation")
+            .map(|property| property.id.as_str())
+            .collect();
+        computed.retain(|property| schema.may_stand_on(&property.id, &cut));
+        truncated.append(&mut computed);
+    }
+    Ok(truncated)
 }
 
 /// Returns whether a page, of which a property was not found, is itself gone or in the trash.
@@ -93,19 +131,32 @@ enum ReadError {
     Stopped(Stop),
 }
 
-/// The part of one property that was read.
-struct Items {
+/// What was read of one property.
+struct Value {
     items: Vec<Box<RawValue>>,
-    /// The reason that it is incomplete; `None` = it is complete.
+    rollup: Option<Box<RawValue>>,
+    formula: Option<Box<RawValue>>,
+    /// Why that is not all; `None` = it is.
     left_out: Option<String>,
 }
 
-async fn read_items(
+impl Value {
+    fn of_items(items: Vec<Box<RawValue>>, left_out: Option<String>) -> Self {
+        Self { items, rollup: None, formula: None, left_out }
+    }
+
+    fn none(left_out: String) -> Self {
+        Self::of_items(Vec::new(), Some(left_out))
+    }
+}
+
+async fn read_value(
     notion: &Client,
     page: &PageRow,
     property: &TruncatedProperty,
     run: &Run,
-) -> Result<Items, ReadError> {
+) -> Result<Value, ReadError> {
+    let is_computed = matches!(property.kind.as_str(), "formula" | "rollup");
     let mut restarts = 0;
     loop {
         match read_item_pages(notion, page, property, run).await {
@@ -116,14 +167,67 @@ async fn read_items(
                 return Err(ReadError::Stopped(Failure::new(FailureClass::CursorRejected, message).into()));
             }
             Err(error) if error.meaning() == Some(Meaning::NotFound) => return Err(ReadError::NotFound),
+            // Notion refuses what passes through pages that are not shared; the page itself is there.
+            Err(error) if is_computed && error.meaning() == Some(Meaning::Rejected) => {
+                return Ok(Value::none(format!("could not be read in full: {error}")));
+            }
             Err(error) => return Err(ReadError::Stopped(error.into())),
-            Ok(read) => return Ok(read),
+            Ok(items) if is_computed => return computed_value(items, property).map_err(ReadError::Stopped),
+            Ok(items) => return Ok(Value::of_items(items.items, items.left_out)),
         }
     }
 }
 
+/// The value of a rollup or formula from what the property endpoint gave.
+fn computed_value(read: Items, property: &TruncatedProperty) -> Result<Value, Stop> {
+    let Items { items, rollup, left_out } = read;
+    let not_computed = || Some("could not be read in full: Notion does not compute it".to_owned());
+    let Some(rollup) = rollup else {
+        let unreadable = |error| {
+            let message = format!("the property endpoint's answer for formula {:?}", property.name);
+            Stop::from(Failure::new(FailureClass::NotionUnreadable, message).caused_by(error))
+        };
+        let formula = items.first().map(|item| formula_in(item)).transpose().map_err(unreadable)?;
+        let is_computed = formula.as_ref().is_some_and(|(kind, _)| kind != "unsupported");
+        let left_out = if is_computed { left_out } else { not_computed() };
+        let formula = formula.map(|(_, text)| text);
+        return Ok(Value { items: Vec::new(), rollup: None, formula, left_out });
+    };
+    let left_out = match rollup.kind.as_str() {
+        "unsupported" | "incomplete" => left_out.or_else(not_computed),
+        _ => left_out,
+    };
+    // The items of a calculation are the relation's, which stand under the relation itself.
+    let items = if rollup.kind == "array" { items } else { Vec::new() };
+    Ok(Value { items, rollup: Some(rollup.text), formula: None, left_out })
+}
+
+/// The type of a formula's value, and the JSON under `formula`.
+fn formula_in(item: &RawValue) -> serde_json::Result<(String, Box<RawValue>)> {
+    #[derive(Deserialize)]
+    struct Item {
+        formula: Box<RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Typed {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    let item: Item = serde_json::from_str(item.get())?;
+    let typed: Typed = serde_json::from_str(item.formula.get())?;
+    Ok((typed.kind, item.formula))
+}
+
 fn is_rejected_cursor(error: &NotionError) -> bool {
     error.meaning() == Some(Meaning::CursorRejected)
+}
+
+/// The items of a property, and what a rollup came to on the last page read.
+struct Items {
+    items: Vec<Box<RawValue>>,
+    rollup: Option<RollupState>,
+    /// Why that is not all; `None` = it is.
+    left_out: Option<String>,
 }
 
 async fn read_item_pages(
@@ -136,11 +240,17 @@ async fn read_item_pages(
     let mut cursors = HashSet::new();
     let mut empty_pages = 0;
     let mut cursor: Option<String> = None;
+    let mut rollup = None;
     for _ in 0..MAX_ITEM_PAGES {
         let read = notion.property_items(page.id, property, cursor.as_deref(), run).await?;
         empty_pages = if read.items.is_empty() { empty_pages + 1 } else { 0 };
         items.extend(read.items);
         cursor = read.next_cursor;
+        rollup = read.rollup;
+        // What Notion does not compute, no further page brings.
+        if rollup.as_ref().is_some_and(|rollup| rollup.kind == "unsupported") {
+            return Ok(Items { items, rollup, left_out: None });
+        }
         match &cursor {
             None => {
                 // What the page itself showed is there: a list that ends before it is not the whole one.
@@ -151,15 +261,15 @@ async fn read_item_pages(
                         property.shown
                     )
                 });
-                return Ok(Items { items, left_out });
+                return Ok(Items { items, rollup, left_out });
             }
             Some(next) if empty_pages > MAX_EMPTY_RESULT_PAGES || !cursors.insert(next.clone()) => {
                 let why = "could not be read in full: Notion says that there is more and does not lead on to it";
-                return Ok(Items { items, left_out: Some(why.to_owned()) });
+                return Ok(Items { items, rollup, left_out: Some(why.to_owned()) });
             }
             Some(_) => {}
         }
     }
     let why = format!("has more than {} items; the rest was left out", items.len());
-    Ok(Items { items, left_out: Some(why) })
+    Ok(Items { items, rollup, left_out: Some(why) })
 }

@@ -14,6 +14,7 @@ pub mod known_rows;
 mod merge;
 pub mod plan;
 pub mod row;
+pub mod schemas;
 mod seen_rows;
 mod source;
 mod stop;

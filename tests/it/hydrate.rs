@@ -1,8 +1,11 @@
 //! Values that a page shows cut at 25 are read in full; the page's own text stays as it is.
 
+use std::collections::BTreeMap;
+
 use notion_sync::failure::FailureClass;
 use notion_sync_local::faults::{Answer, Fault, Rule};
-use notion_sync_local::notion::{MentionCount, NewRow, Person, RowEdit, Span, Value, Workspace};
+use notion_sync_local::notion::{Formula, MentionCount, NewRow, Person, RowEdit, Span, Value, Workspace};
+use serde_json::{Value as Json, json};
 
 use crate::support::{World, at, run_test};
 
@@ -171,6 +174,157 @@ fn a_row_that_a_sweep_fetches_is_read_in_full_too() {
         assert_eq!(report.totals.pages_inserted, 1);
         assert_hydrated(&world, &row, 1).await;
         world.assert_table_equals_notion().await;
+        world.end().await;
+    });
+}
+
+/// A world whose rows have `Parts` of which each has `Hours`: the ids of so many parts, of 1, 2, 3, … hours.
+async fn world_of_parts(count: u32) -> (World, Vec<String>) {
+    let world = World::new().await;
+    let ids = world.edit(|workspace| {
+        let (_, parts) = workspace.add_table("Parts");
+        let part = |number: u32| NewRow::titled(&format!("part {number}")).set("Hours", Value::number(number));
+        let ids = (1..=count).map(|number| workspace.add_row(&parts, part(number)).unwrap()).collect();
+        workspace.relate(&world.data_source_id, "Parts", &parts).unwrap();
+        ids
+    });
+    (world, ids)
+}
+
+fn roll_up(world: &World, functions: &[&str]) {
+    world.edit(|workspace| {
+        for function in functions {
+            workspace.add_rollup(&world.data_source_id, function, ("Parts", "Hours"), function).unwrap();
+        }
+    });
+}
+
+/// What `hydrated_properties` of a row holds of each property, by its name.
+async fn hydrated(world: &World, row: &str) -> BTreeMap<String, Json> {
+    let Some(text) = world.table().await.remove(row).unwrap().hydrated_properties else { return BTreeMap::new() };
+    let entries: BTreeMap<String, Json> = serde_json::from_str(&text).unwrap();
+    entries.into_values().map(|entry| (entry["name"].as_str().unwrap().to_owned(), entry)).collect()
+}
+
+#[test]
+fn rollups_and_formulas_over_a_relation_that_was_cut_are_read_in_full() {
+    run_test(async {
+        let (world, parts) = world_of_parts(130).await;
+        roll_up(&world, &["sum", "max", "show_original", "median", "show_unique"]);
+        world.edit(|workspace| {
+            let source = &world.data_source_id;
+            workspace.add_formula(source, "How many", Formula::Length("Parts")).unwrap();
+            workspace.add_formula(source, "Total", Formula::Number("sum")).unwrap();
+            workspace.add_property(source, "Others", "relation").unwrap();
+            workspace.add_formula(source, "How many others", Formula::Length("Others")).unwrap();
+        });
+        let many = add(&world, NewRow::titled("Many").set("Parts", Value::relation(&parts)));
+        let few = add(&world, NewRow::titled("Few").set("Parts", Value::relation(&parts[..25])));
+        let report = world.sync().await;
+        assert_eq!(report.totals.pages_hydrated, 1);
+        let of_many = hydrated(&world, &many).await;
+        let names: Vec<&str> = of_many.keys().map(String::as_str).collect();
+        assert_eq!(names, ["How many", "Parts", "Total", "max", "median", "show_original", "show_unique", "sum"]);
+        assert_eq!(of_many["sum"]["rollup"], json!({ "type": "number", "number": 8515, "function": "sum" }));
+        assert_eq!((&of_many["sum"]["complete"], &of_many["sum"]["items"]), (&json!(true), &json!([])));
+        assert_eq!(of_many["max"]["rollup"]["number"], 130);
+        assert_eq!(of_many["How many"]["formula"], json!({ "type": "number", "number": 130 }));
+        assert_eq!(of_many["Total"]["formula"]["number"], 8515);
+        let shown: Vec<&Json> =
+            of_many["show_original"]["items"].as_array().unwrap().iter().map(|item| &item["number"]).collect();
+        assert_eq!((shown.len(), shown[129], &of_many["show_original"]["complete"]), (130, &json!(130), &json!(true)));
+        for function in ["median", "show_unique"] {
+            assert_eq!(of_many[function]["complete"], false, "Notion does not compute {function} there");
+            assert_eq!(of_many[function]["rollup"]["type"], "unsupported");
+        }
+        assert!(hydrated(&world, &few).await.is_empty());
+        world.assert_table_equals_notion().await;
+        assert_eq!(world.full_refresh().await.totals.pages_updated, 0, "read in full, the same");
+        world.end().await;
+    });
+}
+
+/// Paths and queries of the requests since the log was cleared.
+fn asked(world: &World) -> Vec<String> {
+    world.notion.requests().iter().map(|request| format!("{}?{}", request.path, request.query)).collect()
+}
+
+#[test]
+fn where_no_rollup_is_cut_no_request_more_is_sent() {
+    run_test(async {
+        let (world, parts) = world_of_parts(30).await;
+        let cut = NewRow::titled("Cut").set("Parts", Value::relation(&parts));
+        add(&world, cut.clone());
+        world.sync().await;
+        let schema = format!("/v1/data_sources/{}?", world.data_source_id);
+        let of_properties = |asked: &[String]| asked.iter().filter(|path| path.contains("/properties/")).count();
+        let told = asked(&world);
+        assert!(!told.contains(&schema) && of_properties(&told) == 1, "no property is computed: {told:?}");
+        roll_up(&world, &["sum"]);
+        world.clear_logs();
+        add(
+            &world,
+            NewRow::titled("Whole").set("Parts", Value::relation(&parts[..25])).edited(at("2026-11-22T12:00:00Z")),
+        );
+        world.sync().await;
+        let told = asked(&world);
+        assert!(!told.contains(&schema) && of_properties(&told) == 0, "no relation was cut: {told:?}");
+        // However many rows are cut, the schema is read once.
+        for _ in 0..3 {
+            add(&world, cut.clone());
+        }
+        world.clear_logs();
+        world.full_refresh().await;
+        let told = asked(&world);
+        let schemas = told.iter().filter(|path| **path == schema).count();
+        assert_eq!((schemas, of_properties(&told)), (1, 8), "{told:?}");
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_schema_that_hides_a_rollup_or_cannot_be_read_leaves_no_cut_value() {
+    run_test(async {
+        let (world, parts) = world_of_parts(30).await;
+        roll_up(&world, &["sum"]);
+        let row = add(&world, NewRow::titled("Cut").set("Parts", Value::relation(&parts)));
+        for schema in [r#"{"Name":{"id":"title","name":"Name","type":"title","title":{}}}"#, r#"{"Name":7}"#, "[]"] {
+            world.edit(|workspace| {
+                workspace.plant_schema(&world.data_source_id, Some(schema)).unwrap();
+                workspace.edit_row(&row, RowEdit::new()).unwrap();
+            });
+            world.advance(3600);
+            world.full_refresh().await;
+            assert_eq!(hydrated(&world, &row).await["sum"]["rollup"]["number"], 465, "{schema}");
+        }
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_rollup_that_notion_refuses_is_marked_incomplete_and_ends_no_run() {
+    run_test(async {
+        let (world, parts) = world_of_parts(30).await;
+        roll_up(&world, &["sum"]);
+        let row = add(&world, NewRow::titled("Cut").set("Parts", Value::relation(&parts)));
+        let rollup = world.edit(|workspace| workspace.property_id(&world.data_source_id, "sum").unwrap());
+        for (status, code, message) in [
+            (400, "validation_error", "The rollup depends on pages that are not shared."),
+            (404, "object_not_found", "Could not find page with ID: 5d0e7c1a-4f3b-4c2d-9e8f-0a1b2c3d0001."),
+            (404, "object_not_found", "Could not find property."),
+        ] {
+            let answer = Fault::Answer(Answer::notion(status, code, message));
+            world.notion_faults.add(Rule::new(answer).path(&format!("/properties/{rollup}")).always());
+            let report = world.full_refresh().await;
+            let entry = &hydrated(&world, &row).await["sum"];
+            assert_eq!((&entry["complete"], &entry["rollup"]), (&json!(false), &Json::Null));
+            let warnings = &report.data_sources[0].warnings;
+            assert!(
+                warnings.iter().any(|warning| warning.contains("\"sum\"") && warning.contains(&row)),
+                "{warnings:?}"
+            );
+            world.notion_faults.clear_rules();
+        }
         world.end().await;
     });
 }

@@ -166,7 +166,7 @@ impl SourceSync<'_> {
         let pages_read = self.totals.pages_read;
         self.run.progress.tell(&ProgressEvent::PagesRead { data_source_id: self.source.id, pages_read });
         for WalkedRow { page: page_row, .. } in rows {
-            let hydration = hydrate(engine.notion, &page_row, &self.run).await?;
+            let hydration = hydrate(engine, self.source.id, &page_row, &self.run).await?;
             for warning in hydration.warnings {
                 self.run.warn("properties not read in full", warning);
             }

@@ -88,8 +88,7 @@ impl<'a> Classifier<'a> {
             Home::Elsewhere => return Ok(removed(RemovalReason::Moved, false)),
             Home::Unreadable => return Ok(Verdict::Unclear(format!("page {} has no readable parent", page.id))),
         };
-        // It belongs here, so the walk missed it or it changed since: it is written like any row that a walk reads.
-        let hydration = hydrate(engine.notion, &page, engine.run).await?;
+        let hydration = hydrate(engine, source, &page, engine.run).await?;
         self.warnings.extend(hydration.warnings);
         let is_archived = page.is_archived.unwrap_or(false);
         Ok(Verdict::Live(Box::new(row(page, engine.database, source, is_archived, hydration.properties)?)))
