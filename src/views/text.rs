@@ -8,7 +8,7 @@ use crate::ids::DataSourceId;
 use crate::warehouse::{ColumnRow, Tables};
 
 /// The version of the texts: whoever changes what a view's text says raises it, and every view is made again.
-pub(super) const GENERATOR: u32 = 1;
+pub(super) const GENERATOR: u32 = 2;
 /// Stands behind the first word of every view's text, and so shows where the text begins.
 pub(super) const MARK: &str = "SELECT /* notion-sync view */";
 /// The view's property that holds the hash of its text.

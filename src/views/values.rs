@@ -20,7 +20,13 @@ pub(super) struct Value {
 impl Value {
     pub(super) fn of(column: &ColumnRow) -> Self {
         let id = literal(&column.property_id);
-        Self { v: format!("t.p[{id}]"), h: format!("t.h[{id}]"), id, kind: column.property_type.clone() }
+        let mut value =
+            Self { v: format!("t.p[{id}]"), h: format!("t.h[{id}]"), id, kind: column.property_type.clone() };
+        // Notion computes these from the first 25 references, so the page's own result is wrong where there is a full one.
+        if matches!(value.kind.as_str(), "formula" | "rollup") {
+            value.v = value.whole(&value.h, &value.v);
+        }
+        value
     }
 
     /// A path into the property: `json(".number")`.
@@ -264,12 +270,14 @@ impl Value {
 
     fn rollup(&self) -> String {
         let text = |field: &str| self.json(&format!(".rollup.{field}"));
+        // The full list of a rollup is beside it, as property items.
+        let items = format!("CASE WHEN {} THEN get_json_object({}, '$.items') END", self.is_hydrated(), self.h);
         format!(
             "CASE WHEN {kind} IS NOT NULL THEN named_struct('type', {kind}, 'function', {}, 'number', {}, {}, 'array', {}) END",
             text("function"),
             self.cast(".rollup.number", "DOUBLE"),
             self.date_fields(".rollup.date"),
-            text("array"),
+            format_args!("CASE WHEN {} = 'array' THEN coalesce({items}, {}) END", text("type"), text("array")),
             kind = text("type")
         )
     }

@@ -475,3 +475,32 @@ fn printing_shows_the_sql_and_writes_nothing() {
         world.end().await;
     });
 }
+
+#[test]
+fn a_rollup_over_a_relation_that_was_cut_shows_its_whole_result() {
+    run_test(async {
+        let (world, views) = new_world().await;
+        let source = world.data_source_id.clone();
+        let parts: Vec<String> = world.edit(|workspace| {
+            let (_, parts) = workspace.add_table("Parts");
+            let part = |number: u32| NewRow::titled(&format!("part {number}")).set("Hours", Value::number(number));
+            let ids = (1..=30).map(|number| workspace.add_row(&parts, part(number)).unwrap()).collect();
+            workspace.relate(&source, "Parts", &parts).unwrap();
+            workspace.add_rollup(&source, "Total hours", ("Parts", "Hours"), "sum").unwrap();
+            workspace.add_rollup(&source, "Median hours", ("Parts", "Hours"), "median").unwrap();
+            workspace.add_rollup(&source, "All hours", ("Parts", "Hours"), "show_original").unwrap();
+            ids
+        });
+        add(&world, NewRow::titled("Many").set("Parts", Value::relation(&parts)));
+        add(&world, NewRow::titled("Few").set("Parts", Value::relation(&parts[..2])));
+        world.sync().await;
+        let number = |text: &str| Some(text.to_owned());
+        let totals = by_title(&world, &views, "CAST(total_hours AS BIGINT)").await;
+        assert_eq!((&totals["Many"], &totals["Few"]), (&number("465"), &number("3")));
+        let medians = by_title(&world, &views, "median_hours").await;
+        assert_eq!(medians["Many"], None, "Notion does not compute it in full, and the page's own result is wrong");
+        let all = by_title(&world, &views, "CAST(json_array_length(all_hours.array) AS BIGINT)").await;
+        assert_eq!((&all["Many"], &all["Few"]), (&number("30"), &number("2")));
+        world.end().await;
+    });
+}
