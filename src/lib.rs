@@ -6,7 +6,7 @@
 //! database is synced and which run works on it. `docs/ARCHITECTURE.md` has the map, the invariants and the walkthroughs.
 
 pub mod action;
-pub mod actions;
+mod actions;
 pub mod app;
 pub mod aws;
 pub mod cli;
@@ -21,10 +21,10 @@ pub mod lambda;
 pub mod metrics;
 pub mod notion;
 pub mod output;
-pub mod placeholder;
+mod placeholder;
 pub mod run;
 pub mod sync;
 pub mod telemetry;
-pub mod views;
+mod views;
 pub mod warehouse;
 pub mod watermark;

@@ -25,7 +25,7 @@ const ID_PATTERNS: [&str; 5] =
     ["0123456789abcdef", "1234567890abcdef", "abcdef0123456789", "abcdef1234567890", "12345678123412341234"];
 
 /// Returns whether `text` looks like a placeholder: `your-…`, `changeme`, `<…>`, `xxx`, `todo`, an example id.
-pub fn is_placeholder(text: &str) -> bool {
+pub(crate) fn is_placeholder(text: &str) -> bool {
     let lower = text.trim().to_ascii_lowercase();
     WHOLE.contains(&lower.as_str())
         || ANYWHERE.iter().any(|part| lower.contains(part))

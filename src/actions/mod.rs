@@ -1,7 +1,7 @@
 //! Actions that read or prepare, one file each; a sync and a sweep are in [`crate::sync`].
 
-pub mod health;
-pub mod init_tables;
-pub mod startup;
-pub mod status;
-pub mod verify;
+pub(crate) mod health;
+pub(crate) mod init_tables;
+pub(crate) mod startup;
+pub(crate) mod status;
+pub(crate) mod verify;

@@ -31,7 +31,7 @@ const SORT_KEY: &str = "lease";
 
 /// The result of asking for a lease.
 #[derive(Debug)]
-pub enum Acquired {
+pub(crate) enum Acquired {
     /// The database is this run's.
     Held(Lease),
     /// Another run works on it.
@@ -45,7 +45,7 @@ pub enum Acquired {
 
 /// A lease that is held; it is renewed until it is released or dropped.
 #[derive(Debug)]
-pub struct Lease {
+pub(crate) struct Lease {
     table: StateTable,
     database_id: DatabaseId,
     owner: RunId,
@@ -57,7 +57,7 @@ impl Lease {
     ///
     /// # Errors
     /// `DynamoDbUnavailable`: continue without.
-    pub async fn acquire(
+    pub(crate) async fn acquire(
         table: &StateTable,
         database_id: DatabaseId,
         owner: &RunId,
@@ -74,7 +74,7 @@ impl Lease {
     ///
     /// # Errors
     /// `DynamoDbUnavailable`; the lease then ends on its own.
-    pub async fn release(self) -> Result<(), Failure> {
+    pub(crate) async fn release(self) -> Result<(), Failure> {
         self.renewal.abort();
         let delete = self
             .table
@@ -108,7 +108,7 @@ impl Drop for Lease {
 ///
 /// # Errors
 /// `DynamoDbUnavailable`.
-pub async fn holder(
+pub(crate) async fn holder(
     table: &StateTable,
     database_id: DatabaseId,
     clock: &Clock,

@@ -1,10 +1,10 @@
 //! The parts that every call to AWS shares: the SDK's configuration, time limits, and the brief text of an SDK error.
 
-pub mod lease;
-pub mod pending;
-pub mod run_log;
+pub(crate) mod lease;
+pub(crate) mod pending;
+pub(crate) mod run_log;
 pub mod secrets;
-pub mod state_table;
+pub(crate) mod state_table;
 
 use std::error::Error;
 use std::time::Duration;

@@ -9,7 +9,7 @@ const SORT_KEY: &str = "pending";
 
 /// A kind of long work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LongWork {
+pub(crate) enum LongWork {
     Sweep,
     /// A full refresh, which ends with a sweep.
     FullRefresh,
@@ -17,7 +17,7 @@ pub enum LongWork {
 
 impl LongWork {
     /// The name in the item and in messages.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sweep => "sweep",
             Self::FullRefresh => "full refresh",
@@ -31,7 +31,7 @@ impl LongWork {
 
 /// Work that was turned away, and the run that asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingWork {
+pub(crate) struct PendingWork {
     pub work: LongWork,
     requested_by: String,
 }
@@ -40,7 +40,7 @@ pub struct PendingWork {
 ///
 /// # Errors
 /// `DynamoDbUnavailable`.
-pub async fn record(
+pub(crate) async fn record(
     table: &StateTable,
     database_id: DatabaseId,
     work: LongWork,
@@ -71,7 +71,7 @@ pub async fn record(
 ///
 /// # Errors
 /// `DynamoDbUnavailable`.
-pub async fn load(table: &StateTable, database_id: DatabaseId) -> Result<Option<PendingWork>, Failure> {
+pub(crate) async fn load(table: &StateTable, database_id: DatabaseId) -> Result<Option<PendingWork>, Failure> {
     let item: Option<Item> = table.get(database_id, SORT_KEY).await?;
     Ok(item.and_then(|item| {
         // A name that this version does not know is taken for the larger work.
@@ -84,7 +84,7 @@ pub async fn load(table: &StateTable, database_id: DatabaseId) -> Result<Option<
 ///
 /// # Errors
 /// `DynamoDbUnavailable`.
-pub async fn forget(table: &StateTable, database_id: DatabaseId, done: &PendingWork) -> Result<(), Failure> {
+pub(crate) async fn forget(table: &StateTable, database_id: DatabaseId, done: &PendingWork) -> Result<(), Failure> {
     let delete = table
         .client
         .delete_item()

@@ -20,7 +20,7 @@ const KEPT: Duration = Duration::from_secs(30 * 86_400);
 ///
 /// # Errors
 /// `DynamoDbUnavailable`.
-pub async fn store(table: &StateTable, database_id: DatabaseId, report: &Report) -> Result<(), Failure> {
+pub(crate) async fn store(table: &StateTable, database_id: DatabaseId, report: &Report) -> Result<(), Failure> {
     let expires_at = report.started_at.saturating_add(KEPT).unwrap_or(report.started_at);
     let mut item = Item::from([
         ("pk".to_owned(), string(database_id)),
@@ -44,7 +44,7 @@ pub async fn store(table: &StateTable, database_id: DatabaseId, report: &Report)
 ///
 /// # Errors
 /// `DynamoDbUnavailable`.
-pub async fn newest(
+pub(crate) async fn newest(
     table: &StateTable,
     database_id: DatabaseId,
     count: u16,

@@ -14,7 +14,7 @@ use crate::ids::DatabaseId;
 use crate::run::deadline::Deadline;
 
 /// An item's attributes.
-pub type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// The state table; cheap to clone.
 #[derive(Debug, Clone)]
@@ -108,7 +108,7 @@ impl StateTable {
 ///
 /// # Errors
 /// The call's own, or `DynamoDbUnavailable` when it took too long.
-pub async fn read_within_budget<T>(
+pub(crate) async fn read_within_budget<T>(
     deadline: &Deadline,
     call: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
@@ -119,7 +119,7 @@ pub async fn read_within_budget<T>(
 ///
 /// # Errors
 /// The call's own, or `DynamoDbUnavailable` when it took too long.
-pub async fn write_within_budget<T>(
+pub(crate) async fn write_within_budget<T>(
     deadline: &Deadline,
     call: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
@@ -131,21 +131,21 @@ fn too_slow() -> Failure {
 }
 
 /// A text attribute.
-pub fn string(value: impl ToString) -> AttributeValue {
+pub(crate) fn string(value: impl ToString) -> AttributeValue {
     AttributeValue::S(value.to_string())
 }
 
 /// A number attribute.
-pub fn number(value: i64) -> AttributeValue {
+pub(crate) fn number(value: i64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
 /// Reads a text attribute.
-pub fn text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
 }
 
 /// Reads a number attribute.
-pub fn integer(item: &Item, name: &str) -> Option<i64> {
+pub(crate) fn integer(item: &Item, name: &str) -> Option<i64> {
     item.get(name).and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok())
 }

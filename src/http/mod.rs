@@ -1,7 +1,7 @@
 //! HTTP: the one builder of clients, the one reader of bodies, both bounded; and the one loop of an exchange.
 
-pub mod exchange;
-pub mod rate_limit;
+pub(crate) mod exchange;
+pub(crate) mod rate_limit;
 pub mod retry;
 
 use std::net::IpAddr;

@@ -10,7 +10,7 @@ use crate::run::deadline::Deadline;
 
 /// One limiter per API and process: Notion counts per token, not per request or database (facts/notion §4.1).
 #[derive(Debug)]
-pub struct RateLimiter {
+pub(crate) struct RateLimiter {
     spacing: Option<DefaultDirectRateLimiter>,
     paused_until: Mutex<Option<Instant>>,
 }
@@ -24,7 +24,7 @@ pub(crate) struct PauseOutlastsDeadline {
 
 impl RateLimiter {
     /// At least `delay` between the starts of two requests; zero = no spacing.
-    pub fn new(delay: Duration) -> Self {
+    pub(crate) fn new(delay: Duration) -> Self {
         let spacing = Quota::with_period(delay).map(DefaultDirectRateLimiter::direct);
         Self { spacing, paused_until: Mutex::new(None) }
     }

@@ -6,13 +6,13 @@
 
 mod encodings;
 mod escape;
-pub mod redaction;
+pub(crate) mod redaction;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-pub use self::redaction::{redacted, redacted_json};
+pub(crate) use self::redaction::{redacted, redacted_json};
 
 /// A place that takes lines: standard output, standard error, or a test's memory.
 type Target = dyn Fn(&str) -> io::Result<()> + Send + Sync;

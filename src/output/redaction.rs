@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::encodings::{Unit, base64_cores, plain, units};
 
 /// The text in a credential's place.
-pub const REDACTED: &str = "[redacted]";
+pub(crate) const REDACTED: &str = "[redacted]";
 
 /// Values kept of each kind: the current one and those before a rotation or a renewal.
 const MAX_VALUES: usize = 8;
@@ -33,7 +33,7 @@ const BASE64_BORDER: usize = 4;
 
 /// The kinds of credentials; each has its own place in the registry, so that a token renewed every hour pushes out no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Notion's key.
     NotionApiKey,
     /// Databricks' personal access token.
@@ -53,7 +53,7 @@ pub enum Kind {
 static REGISTRY: LazyLock<RwLock<Registry>> = LazyLock::new(RwLock::default);
 
 /// Makes `secret` known, so that no text shows it from now on.
-pub fn register(kind: Kind, secret: &SecretString) {
+pub(crate) fn register(kind: Kind, secret: &SecretString) {
     let secret = secret.expose_secret();
     let is_known = REGISTRY.read().unwrap_or_else(PoisonError::into_inner).has_latest(kind, secret);
     if !is_known {
@@ -62,12 +62,12 @@ pub fn register(kind: Kind, secret: &SecretString) {
 }
 
 /// The text without any registered credential, and without user and password in addresses.
-pub fn redacted(text: &str) -> Cow<'_, str> {
+pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
     REGISTRY.read().unwrap_or_else(PoisonError::into_inner).redact(text)
 }
 
 /// JSON without any registered credential. Strings are taken one by one, so that the text stays JSON.
-pub fn redacted_json(json: &str) -> Cow<'_, str> {
+pub(crate) fn redacted_json(json: &str) -> Cow<'_, str> {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
     let mut clean = String::new();
     let mut copied = 0;

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use tracing::warn;
 
-pub use self::warnings::Warnings;
+pub(crate) use self::warnings::Warnings;
 use crate::ids::{DataSourceId, RunId};
 use crate::run::clock::Clock;
 use crate::run::deadline::Deadline;

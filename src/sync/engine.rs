@@ -25,7 +25,7 @@ const MIN_NOTABLE_CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(60);
 
 /// The clients and settings that the sync of a database works with.
 #[derive(Debug)]
-pub struct Engine<'a> {
+pub(crate) struct Engine<'a> {
     /// The client of Notion.
     pub notion: &'a notion::Client,
     /// The client of the warehouse.
@@ -42,7 +42,7 @@ pub struct Engine<'a> {
 
 /// The options of a sync, as the caller asked for them.
 #[derive(Debug, Clone, Copy)]
-pub struct SyncOptions {
+pub(crate) struct SyncOptions {
     /// Walk everything, then sweep.
     pub full_refresh: bool,
     /// Drop stored positions.
@@ -98,7 +98,7 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// The first failure; other data sources of the database were still tried.
-    pub async fn sync(&self, options: SyncOptions, report: &mut Report) -> Result<(), Failure> {
+    pub(crate) async fn sync(&self, options: SyncOptions, report: &mut Report) -> Result<(), Failure> {
         let ended = Ended::of(self.sync_sources(options, report).await)?;
         if let Ended::OutOfTime(_) = ended
             && options.full_refresh
@@ -116,7 +116,7 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// As a sync; `RemovalShareExceeded` when the guard refuses.
-    pub async fn sweep(&self, allow_removals: bool, report: &mut Report) -> Result<(), Failure> {
+    pub(crate) async fn sweep(&self, allow_removals: bool, report: &mut Report) -> Result<(), Failure> {
         let swept = match self.sources().await {
             Ok(found) if found.sources.is_empty() && !allow_removals => Ended::of(Err(self.no_data_source()))?,
             Ok(found) => sweep::sweep(self, &found.sources, HashMap::new(), allow_removals, report).await?,

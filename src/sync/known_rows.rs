@@ -8,7 +8,7 @@ use super::row::fingerprint;
 
 /// A row read, compared with the rows known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowStatus {
+pub(crate) enum RowStatus {
     /// The last run wrote exactly this, so it need not be sent to the warehouse.
     Known,
     /// The last run wrote another version, which the memory still holds.
@@ -20,7 +20,7 @@ pub enum RowStatus {
 /// The memory between two runs: the fingerprints of the rows that the next run will surely read again, because their edit
 /// time is not before the new watermark (facts/notion §3.4: that includes times in the future).
 #[derive(Debug)]
-pub struct KnownRows {
+pub(crate) struct KnownRows {
     known: RecentRows,
     remembered: RecentRows,
     remember_from: Minute,
@@ -28,12 +28,12 @@ pub struct KnownRows {
 
 impl KnownRows {
     /// Begins with what the last run remembered; rows edited at or after `remember_from` are remembered by this one.
-    pub fn new(known: RecentRows, remember_from: Minute) -> Self {
+    pub(crate) fn new(known: RecentRows, remember_from: Minute) -> Self {
         Self { known, remembered: RecentRows::new(), remember_from }
     }
 
     /// Compares a row read with what is known, and notes it.
-    pub fn note(&mut self, row: &Row) -> RowStatus {
+    pub(crate) fn note(&mut self, row: &Row) -> RowStatus {
         let fingerprint = fingerprint(row);
         let status = match self.known.get(&row.page_id) {
             Some(known) if *known == fingerprint => RowStatus::Known,
@@ -53,12 +53,12 @@ impl KnownRows {
     }
 
     /// Returns the rows that the next run may take as known, once everything that this run read is written.
-    pub fn into_remembered(self) -> RecentRows {
+    pub(crate) fn into_remembered(self) -> RecentRows {
         self.remembered
     }
 
     /// Returns the rows that the next run may take as known when this one stops half-way.
-    pub fn still_known(&self) -> RecentRows {
+    pub(crate) fn still_known(&self) -> RecentRows {
         self.known.clone()
     }
 }

@@ -8,9 +8,9 @@
 //! hold every row sent. `sweep` finds what no query shows.
 
 pub mod batch;
-pub mod engine;
+pub(crate) mod engine;
 mod hydrate;
-pub mod known_rows;
+pub(crate) mod known_rows;
 mod merge;
 pub mod plan;
 pub mod row;
@@ -19,10 +19,10 @@ mod seen_rows;
 mod source;
 mod stop;
 mod sweep;
-pub mod walk;
+pub(crate) mod walk;
 
-pub use engine::Engine;
-pub use stop::{Ended, OutOfTime, Stop};
+pub(crate) use engine::Engine;
+pub(crate) use stop::{Ended, OutOfTime, Stop};
 
 use std::time::Duration;
 

@@ -7,14 +7,14 @@ use crate::http::exchange::{ExchangeError, Service};
 
 /// The time for work is over: the position is stored, and the run answers `partial`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutOfTime {
+pub(crate) struct OutOfTime {
     /// The wait that a server asked for, if that was the reason.
     pub retry_after: Option<Duration>,
 }
 
 /// The end of work that can be continued by another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// All of it is done.
     Complete,
     /// The time was over first.
@@ -24,7 +24,7 @@ pub enum Ended {
 /// The reason why a step of the work could not be done. It travels by `?` up to where the work is ended in order, and is
 /// turned there into an [`Ended`] or a failure.
 #[derive(Debug)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// The time for work is over.
     OutOfTime(OutOfTime),
     /// The run fails.
@@ -33,7 +33,7 @@ pub enum Stop {
 
 impl Stop {
     /// Puts `context` in front of a failure's message.
-    pub fn context(self, context: impl std::fmt::Display) -> Self {
+    pub(crate) fn context(self, context: impl std::fmt::Display) -> Self {
         match self {
             Self::Failed(failure) => Self::Failed(failure.context(context)),
             Self::OutOfTime(out_of_time) => Self::OutOfTime(out_of_time),
@@ -41,7 +41,7 @@ impl Stop {
     }
 
     /// Returns the end of the time for work, if that is the reason.
-    pub fn out_of_time(&self) -> Option<OutOfTime> {
+    pub(crate) fn out_of_time(&self) -> Option<OutOfTime> {
         match self {
             Self::OutOfTime(out_of_time) => Some(*out_of_time),
             Self::Failed(_) => None,
@@ -54,7 +54,7 @@ impl Ended {
     ///
     /// # Errors
     /// The failure.
-    pub fn of(result: Result<(), Stop>) -> Result<Self, Failure> {
+    pub(crate) fn of(result: Result<(), Stop>) -> Result<Self, Failure> {
         match result {
             Ok(()) => Ok(Self::Complete),
             Err(Stop::OutOfTime(out_of_time)) => Ok(Self::OutOfTime(out_of_time)),

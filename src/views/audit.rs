@@ -10,7 +10,7 @@ use crate::run::Run;
 
 /// A relation whose target is not shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     /// Name of the data source that has the relation.
     pub data_source: String,
     /// Name of the relation property.
@@ -23,7 +23,7 @@ pub struct Target {
 ///
 /// # Errors
 /// What Notion failed with, but for its answer that it does not find one.
-pub async fn unshared_targets(
+pub(crate) async fn unshared_targets(
     notion: &notion::Client,
     schemas: &[(&str, &SourceSchema)],
     run: &Run,

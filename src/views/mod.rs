@@ -14,8 +14,8 @@ mod shared;
 mod text;
 mod values;
 
-pub use audit::unshared_targets;
-pub use schema::{Property, SourceSchema};
+pub(crate) use audit::unshared_targets;
+pub(crate) use schema::SourceSchema;
 
 use tracing::info;
 
@@ -44,7 +44,7 @@ const WARNING: &str = "views";
 
 /// Everything that is needed to make the views of one database.
 #[derive(Debug, Clone, Copy)]
-pub struct Views<'a> {
+pub(crate) struct Views<'a> {
     /// The source of the schemas.
     pub notion: &'a notion::Client,
     /// The schema that holds the views.
@@ -59,7 +59,7 @@ pub struct Views<'a> {
 
 /// The reason for looking at the views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
+pub(crate) enum Occasion {
     /// A sweep or a full refresh has ended; made only where the schema moved.
     AfterSync {
         /// True if every row was read. Then the targets of relations are checked too.
@@ -79,7 +79,7 @@ impl Views<'_> {
     ///
     /// # Errors
     /// What Notion or the warehouse failed with, at the end of all that could be done.
-    pub async fn refresh(&self, occasion: Occasion, report: &mut Report) -> Result<(), Failure> {
+    pub(crate) async fn refresh(&self, occasion: Occasion, report: &mut Report) -> Result<(), Failure> {
         let mut first_failure = None;
         let sources = self.sources(&mut first_failure).await?;
         if occasion != (Occasion::AfterSync { is_full: false }) && occasion != Occasion::Print {
@@ -247,6 +247,6 @@ impl Views<'_> {
 }
 
 /// The failure of a run that asks for views where none are configured.
-pub fn not_configured() -> Failure {
+pub(crate) fn not_configured() -> Failure {
     Failure::new(FailureClass::Configuration, "BLOCKED: missing env var VIEWS_SCHEMA (the schema of the typed views)")
 }

@@ -9,7 +9,7 @@ use crate::failure::{Failure, FailureClass};
 
 /// A data source's schema.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SourceSchema {
+pub(crate) struct SourceSchema {
     /// The data source's name.
     pub title: String,
     pub description: String,
@@ -21,7 +21,7 @@ pub struct SourceSchema {
 
 /// One property.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Property {
+pub(crate) struct Property {
     /// Its id as received: percent-encoded, as in rows.
     pub id: String,
     pub name: String,
@@ -45,7 +45,7 @@ impl SourceSchema {
     ///
     /// # Errors
     /// `NotionUnreadable` when it has no properties, or one of them has no id or type.
-    pub fn read(text: &str) -> Result<Self, Failure> {
+    pub(crate) fn read(text: &str) -> Result<Self, Failure> {
         let unreadable = |what: String| Failure::new(FailureClass::NotionUnreadable, what);
         let source: Value = serde_json::from_str(text)
             .map_err(|error| unreadable("the schema is no JSON".to_owned()).caused_by(error))?;
@@ -73,12 +73,12 @@ impl SourceSchema {
     }
 
     /// The property with this id as received.
-    pub fn property(&self, id: &str) -> Option<&Property> {
+    pub(crate) fn property(&self, id: &str) -> Option<&Property> {
         self.properties.iter().find(|property| property.id == id)
     }
 
     /// Names of options (`<property id>/<option id>`) and of the groups of status options (`<property id>/<option id>#`).
-    pub fn labels(&self) -> String {
+    pub(crate) fn labels(&self) -> String {
         let mut labels = BTreeMap::new();
         for property in &self.properties {
             for choice in property.choices() {

@@ -11,7 +11,7 @@ mod minute;
 mod order;
 mod tail;
 
-pub use tail::{Tail, read_tail};
+pub(crate) use tail::{Tail, read_tail};
 
 use std::collections::HashSet;
 
@@ -42,7 +42,7 @@ const MAX_EMPTY_PAGES: u32 = 20;
 
 /// One result page of a stretch.
 #[derive(Debug)]
-pub struct ResultPage {
+pub(crate) struct ResultPage {
     /// The rows; a row read before with the very same text is left out.
     pub rows: Vec<WalkedRow>,
     /// All rows created before this minute have been yielded; `None` = none for sure.
@@ -51,7 +51,7 @@ pub struct ResultPage {
 
 /// One row of a result page.
 #[derive(Debug)]
-pub struct WalkedRow {
+pub(crate) struct WalkedRow {
     pub page: PageRow,
     /// The row was not seen before in this stretch; else it was, with another text.
     pub is_new: bool,
@@ -59,7 +59,7 @@ pub struct WalkedRow {
 
 /// The walker of one stretch.
 #[derive(Debug)]
-pub struct Walker {
+pub(crate) struct Walker {
     notion: Client,
     data_source_id: DataSourceId,
     stretch: Stretch,
@@ -88,7 +88,7 @@ pub struct Walker {
 
 impl Walker {
     /// Begins at the start of `stretch`.
-    pub fn new(
+    pub(crate) fn new(
         notion: &Client,
         data_source_id: DataSourceId,
         stretch: Stretch,
@@ -121,7 +121,7 @@ impl Walker {
     /// # Errors
     /// The deadline, or a failure: a row that can't be read, a cursor rejected too often, a minute over the cap, or the
     /// failure of Notion.
-    pub async fn next_result_page(&mut self, run: &Run) -> Result<Option<ResultPage>, Stop> {
+    pub(crate) async fn next_result_page(&mut self, run: &Run) -> Result<Option<ResultPage>, Stop> {
         while !self.is_done {
             let query = self.query();
             let page = match self.notion.query(self.data_source_id, &query, self.cursor.as_deref(), run).await {
@@ -142,12 +142,12 @@ impl Walker {
     }
 
     /// Returns true when the stretch is complete.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.is_done
     }
 
     /// Ends the stretch earlier, because another walker reads the rest. The present query may still show rows beyond.
-    pub fn narrow(&mut self, end: Minute) {
+    pub(crate) fn narrow(&mut self, end: Minute) {
         self.stretch.created_to = Some(self.stretch.created_to.map_or(end, |to| to.min(end)));
     }
 

@@ -13,7 +13,7 @@ use crate::sync::Stop;
 
 /// The youngest rows.
 #[derive(Debug)]
-pub struct Tail {
+pub(crate) struct Tail {
     /// All rows created at or after this minute.
     pub rows: Vec<PageRow>,
     /// The first minute that is complete; the rows before are left to the walkers.
@@ -24,7 +24,7 @@ pub struct Tail {
 ///
 /// # Errors
 /// The deadline, or the failure of Notion; a row that can't be read.
-pub async fn read_tail(
+pub(crate) async fn read_tail(
     notion: &Client,
     data_source_id: DataSourceId,
     partition: Partition,
