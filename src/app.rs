@@ -11,7 +11,7 @@ use crate::actions::init_tables;
 use crate::actions::startup::Startup;
 use crate::actions::status;
 use crate::actions::verify;
-use crate::aws::lease::{Acquired, Lease};
+use crate::aws::lease::{Lease, LeaseOutcome};
 use crate::aws::pending::{self, LongWork, PendingWork};
 use crate::aws::run_log;
 use crate::aws::state_table;
@@ -152,7 +152,7 @@ impl App {
         run.progress.tell(&ProgressEvent::DatabaseStarted { database: name.clone() });
         let lease = match self.lease(database, run, report).await {
             Ok(lease) => lease,
-            Err(Skipped) => {
+            Err(LeaseTaken) => {
                 self.record_pending(database, work.long(), run).await;
                 return Ok(());
             }
@@ -248,17 +248,17 @@ impl App {
     }
 
     /// Takes the database's lease; `None` = the run continues without one.
-    async fn lease(&self, database: &Database, run: &Run, report: &mut Report) -> Result<Option<Lease>, Skipped> {
+    async fn lease(&self, database: &Database, run: &Run, report: &mut Report) -> Result<Option<Lease>, LeaseTaken> {
         let Some(table) = &self.clients.state_table else { return Ok(None) };
         let call = Lease::acquire(table, database.id, &run.id, &self.clock);
         match state_table::read_within_budget(&run.deadline, call).await {
-            Ok(Acquired::Held(lease)) => Ok(Some(lease)),
-            Ok(Acquired::TakenBy { run_id, until }) => {
+            Ok(LeaseOutcome::Held(lease)) => Ok(Some(lease)),
+            Ok(LeaseOutcome::TakenBy { run_id, until }) => {
                 let warning =
                     format!("run {run_id} works on this database; its lease holds until {until} unless renewed");
                 run.warn("skipped", warning);
                 report.outcome = Outcome::Skipped;
-                Err(Skipped)
+                Err(LeaseTaken)
             }
             Err(failure) => {
                 run.warn("lease", format!("the run continues without a lease: {}", failure.describe()));
@@ -341,7 +341,7 @@ async fn within_budget(run: &Run, action: impl Future<Output = Result<(), Failur
 }
 
 /// Says that another run holds the lease.
-struct Skipped;
+struct LeaseTaken;
 
 /// The work to do on a database.
 enum Work {

@@ -11,11 +11,11 @@ use crate::ids::Database;
 use crate::run::Run;
 use crate::run::clock::Minute;
 use crate::run::items::{
-    DatabaseItem, FailedRun, Found, Item, LeaseItem, RunItem, SourceDetail, SourceItem, SourceList, Standing,
+    DatabaseItem, DatabaseState, FailedRun, Found, Item, LeaseItem, RunItem, SourceDetail, SourceItem, SourceList,
     StateItem, StatusItem,
 };
 use crate::run::report::Report;
-use crate::watermark::{Peeked, Watermark};
+use crate::watermark::{PeekResult, Watermark};
 
 /// Runs read from the log of each database: two days of a schedule that runs every hour.
 const RUNS_LOOKED_AT: u16 = 50;
@@ -62,9 +62,9 @@ pub(crate) async fn status(
     first_failure.map_or(Ok(()), Err)
 }
 
-fn standing(rows: &[Watermark], run: &Run) -> Standing {
+fn standing(rows: &[Watermark], run: &Run) -> DatabaseState {
     let oldest = rows.iter().map(|row| row.synced_through).min().flatten().map(Minute::start);
-    Standing {
+    DatabaseState {
         synced_through: oldest,
         lag_seconds: oldest.map(|at| run.clock.now().duration_since(at).as_secs()),
         data_sources: rows.iter().map(|row| source_item(row, None)).collect(),
@@ -148,7 +148,7 @@ pub(crate) async fn list_databases(
 async fn described(
     database: &Database,
     clients: &Clients,
-    peeked: &Peeked,
+    peeked: &PeekResult,
     run: &Run,
 ) -> Result<Vec<SourceItem>, Failure> {
     let info = clients.notion.database(database.id, run).await.map_err(Failure::from)?;

@@ -259,8 +259,8 @@ impl Verifier<'_> {
         for difference in comparison.named {
             let detail = match difference.kind {
                 DifferenceKind::MissingInNotion => match self.asked(&difference).await? {
-                    Asked::Difference(says) => Some(says),
-                    Asked::ChangedMeanwhile => {
+                    PageAnswer::Difference(says) => Some(says),
+                    PageAnswer::ChangedMeanwhile => {
                         self.found.missing_in_notion = self.found.missing_in_notion.saturating_sub(1);
                         self.found.not_yet_synced += 1;
                         continue;
@@ -287,32 +287,32 @@ impl Verifier<'_> {
     }
 
     /// Asks Notion for a page that the table has live and no walk showed.
-    async fn asked(&mut self, difference: &ContentDifference) -> Result<Asked, Stop> {
+    async fn asked(&mut self, difference: &ContentDifference) -> Result<PageAnswer, Stop> {
         if self.pages_asked_for == MAX_PAGES_ASKED_FOR {
-            return Ok(Asked::Difference("Notion was not asked for this page".to_owned()));
+            return Ok(PageAnswer::Difference("Notion was not asked for this page".to_owned()));
         }
         self.pages_asked_for += 1;
         let text = match self.clients.notion.page(difference.page_id, self.run).await {
             Ok(text) => text,
             Err(error) if error.meaning() == Some(Meaning::NotFound) => {
-                return Ok(Asked::Difference("deleted, or not shared any more".to_owned()));
+                return Ok(PageAnswer::Difference("deleted, or not shared any more".to_owned()));
             }
             Err(error) => return Err(error.into()),
         };
         let Ok(page) = PageRow::read(text) else {
-            return Ok(Asked::Difference("Notion's answer for this page is no page".to_owned()));
+            return Ok(PageAnswer::Difference("Notion's answer for this page is no page".to_owned()));
         };
         let is_edited_meanwhile = page.last_edited_time >= self.started_at.start();
         Ok(match (page.in_trash, is_edited_meanwhile) {
-            (_, true) => Asked::ChangedMeanwhile,
-            (true, false) => Asked::Difference("in the trash".to_owned()),
-            (false, false) => Asked::Difference("live, but in no data source of this database".to_owned()),
+            (_, true) => PageAnswer::ChangedMeanwhile,
+            (true, false) => PageAnswer::Difference("in the trash".to_owned()),
+            (false, false) => PageAnswer::Difference("live, but in no data source of this database".to_owned()),
         })
     }
 }
 
 /// Notion's answer about a page that no walk showed.
-enum Asked {
+enum PageAnswer {
     /// It is rightly missing there, so the table is wrong.
     Difference(String),
     /// It was changed while the verification walked.

@@ -31,7 +31,7 @@ const SORT_KEY: &str = "lease";
 
 /// The result of asking for a lease.
 #[derive(Debug)]
-pub(crate) enum Acquired {
+pub(crate) enum LeaseOutcome {
     /// The database is this run's.
     Held(Lease),
     /// Another run works on it.
@@ -62,12 +62,12 @@ impl Lease {
         database_id: DatabaseId,
         owner: &RunId,
         clock: &Clock,
-    ) -> Result<Acquired, Failure> {
+    ) -> Result<LeaseOutcome, Failure> {
         if let Some((run_id, until)) = take(table, database_id, owner, clock).await? {
-            return Ok(Acquired::TakenBy { run_id, until });
+            return Ok(LeaseOutcome::TakenBy { run_id, until });
         }
         let renewal = tokio::spawn(renew(table.clone(), database_id, owner.clone(), clock.clone()).in_current_span());
-        Ok(Acquired::Held(Self { table: table.clone(), database_id, owner: owner.clone(), renewal }))
+        Ok(LeaseOutcome::Held(Self { table: table.clone(), database_id, owner: owner.clone(), renewal }))
     }
 
     /// Gives the lease back.

@@ -288,7 +288,7 @@ mod tests {
     use super::*;
     use crate::databricks::PROOF_MARK;
     use crate::failure::Failure;
-    use crate::http::retry::Judged;
+    use crate::http::retry::RetryDecision;
 
     fn failed(json: &str) -> DatabricksError {
         let status = serde_json::from_str(json).unwrap();

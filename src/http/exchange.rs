@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use tracing::debug;
 
 use super::rate_limit::RateLimiter;
-use super::retry::{self, Judged, RetryPolicy, Stopped, Verdict};
+use super::retry::{self, RetryDecision, RetryError, RetryPolicy, Verdict};
 use super::{BodyError, read_body, server, shown_request_id, unreached, without_credential};
 use crate::failure::{Failure, FailureClass};
 use crate::run::Run;
@@ -148,7 +148,7 @@ impl<S: Service> ExchangeError<S> {
     }
 }
 
-impl<S: Service> Judged for ExchangeError<S> {
+impl<S: Service> RetryDecision for ExchangeError<S> {
     fn verdict(&self) -> Verdict {
         match self {
             Self::Refused(refusal) => refusal.verdict(),
@@ -158,12 +158,12 @@ impl<S: Service> Judged for ExchangeError<S> {
     }
 }
 
-impl<S: Service> From<Stopped<Self>> for ExchangeError<S> {
-    fn from(stopped: Stopped<Self>) -> Self {
+impl<S: Service> From<RetryError<Self>> for ExchangeError<S> {
+    fn from(stopped: RetryError<Self>) -> Self {
         match stopped {
-            Stopped::DeadlineNear { retry_after } => Self::DeadlineNear { retry_after },
-            Stopped::Failed { error, tries: 1 } => error,
-            Stopped::Failed { error, tries } => Self::GivenUp { tries, source: Box::new(error) },
+            RetryError::DeadlineNear { retry_after } => Self::DeadlineNear { retry_after },
+            RetryError::Failed { error, tries: 1 } => error,
+            RetryError::Failed { error, tries } => Self::GivenUp { tries, source: Box::new(error) },
         }
     }
 }

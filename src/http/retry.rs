@@ -81,14 +81,14 @@ pub enum Verdict {
 }
 
 /// An error that knows what to do about itself.
-pub(crate) trait Judged {
+pub(crate) trait RetryDecision {
     /// Returns the reaction that the error asks for.
     fn verdict(&self) -> Verdict;
 }
 
 /// The reason that an exchange gave no answer.
 #[derive(Debug)]
-pub(crate) enum Stopped<E> {
+pub(crate) enum RetryError<E> {
     /// The last error, after `tries` tries.
     Failed {
         /// The last error.
@@ -109,9 +109,9 @@ pub(crate) async fn exchange<T, E, F, A>(
     limiter: &RateLimiter,
     run: &Run,
     attempt: F,
-) -> Result<T, Stopped<E>>
+) -> Result<T, RetryError<E>>
 where
-    E: Judged,
+    E: RetryDecision,
     F: Fn() -> A,
     A: Future<Output = Result<T, E>>,
 {
@@ -121,21 +121,21 @@ where
     let (mut busy_delays, mut waited_for_busy) = (policy.busy_delays(), Duration::ZERO);
     loop {
         if run.deadline.is_near() {
-            return Err(Stopped::DeadlineNear { retry_after: None });
+            return Err(RetryError::DeadlineNear { retry_after: None });
         }
         if let Err(pause) = limiter.permit(&run.deadline).await {
-            return Err(Stopped::DeadlineNear { retry_after: Some(pause.left) });
+            return Err(RetryError::DeadlineNear { retry_after: Some(pause.left) });
         }
         tries += 1;
         let error = match run.deadline.bound(attempt()).await {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => error,
-            None => return Err(Stopped::DeadlineNear { retry_after: None }),
+            None => return Err(RetryError::DeadlineNear { retry_after: None }),
         };
         match error.verdict() {
-            Verdict::Final => return Err(Stopped::Failed { error, tries }),
+            Verdict::Final => return Err(RetryError::Failed { error, tries }),
             Verdict::WaitOrLess(_) if policy.gives_up_overload && delays.next().is_none() => {
-                return Err(Stopped::Failed { error, tries });
+                return Err(RetryError::Failed { error, tries });
             }
             Verdict::Wait(asked) | Verdict::WaitOrLess(asked) => {
                 // One that asks for no wait at all, again and again, is asked ever less often.
@@ -143,8 +143,8 @@ where
                 waited_for_server += wait;
                 run.meter.rate_limit_wait();
                 match run.deadline.left_for_work() {
-                    Some(left) if left < wait => return Err(Stopped::DeadlineNear { retry_after: Some(wait) }),
-                    None if waited_for_server > MAX_SERVER_WAIT => return Err(Stopped::Failed { error, tries }),
+                    Some(left) if left < wait => return Err(RetryError::DeadlineNear { retry_after: Some(wait) }),
+                    None if waited_for_server > MAX_SERVER_WAIT => return Err(RetryError::Failed { error, tries }),
                     _ => {}
                 }
                 run.progress.tell(&crate::run::progress::ProgressEvent::Waiting { seconds: wait.as_secs() });
@@ -154,22 +154,22 @@ where
                 let delay = busy_delays.next().unwrap_or(policy.first_delay);
                 waited_for_busy += delay;
                 if waited_for_busy > policy.busy_budget() {
-                    return Err(Stopped::Failed { error, tries });
+                    return Err(RetryError::Failed { error, tries });
                 }
                 if run.deadline.left_for_work().is_some_and(|left| left < delay) {
-                    return Err(Stopped::DeadlineNear { retry_after: None });
+                    return Err(RetryError::DeadlineNear { retry_after: None });
                 }
                 if run.deadline.bound(sleep(delay)).await.is_none() {
-                    return Err(Stopped::DeadlineNear { retry_after: None });
+                    return Err(RetryError::DeadlineNear { retry_after: None });
                 }
             }
             Verdict::Retry => {
-                let Some(delay) = delays.next() else { return Err(Stopped::Failed { error, tries }) };
+                let Some(delay) = delays.next() else { return Err(RetryError::Failed { error, tries }) };
                 if run.deadline.left_for_work().is_some_and(|left| left < delay) {
-                    return Err(Stopped::DeadlineNear { retry_after: None });
+                    return Err(RetryError::DeadlineNear { retry_after: None });
                 }
                 if run.deadline.bound(sleep(delay)).await.is_none() {
-                    return Err(Stopped::DeadlineNear { retry_after: None });
+                    return Err(RetryError::DeadlineNear { retry_after: None });
                 }
             }
         }
@@ -189,7 +189,7 @@ mod tests {
     #[derive(Debug)]
     struct Fault(Verdict);
 
-    impl Judged for Fault {
+    impl RetryDecision for Fault {
         fn verdict(&self) -> Verdict {
             self.0
         }
@@ -208,7 +208,7 @@ mod tests {
         })
         .await
         .unwrap_err();
-        assert!(matches!(stopped, Stopped::Failed { tries: 4, .. }));
+        assert!(matches!(stopped, RetryError::Failed { tries: 4, .. }));
         let waited = began.elapsed().as_secs_f64();
         assert!((7.0..14.1).contains(&waited), "1 s, 2 s, 4 s, each with up to as much jitter: {waited}");
     }
@@ -239,7 +239,7 @@ mod tests {
         let within = run(Deadline::after(Duration::from_secs(500)));
         let waits_it_out = RetryPolicy::default();
         let lasting = exchange(&waits_it_out, &limiter, &within, overload);
-        assert!(matches!(lasting.await.unwrap_err(), Stopped::DeadlineNear { retry_after: Some(_) }));
+        assert!(matches!(lasting.await.unwrap_err(), RetryError::DeadlineNear { retry_after: Some(_) }));
         assert!(began.elapsed().as_secs() > 360, "as long as there was time");
         let policy = RetryPolicy { gives_up_overload: true, ..RetryPolicy::default() };
         let began = tokio::time::Instant::now();
@@ -248,7 +248,7 @@ mod tests {
         })
         .await
         .unwrap_err();
-        assert!(matches!(stopped, Stopped::Failed { tries: 4, .. }));
+        assert!(matches!(stopped, RetryError::Failed { tries: 4, .. }));
         assert_eq!(began.elapsed().as_secs(), 90);
     }
 
@@ -261,7 +261,7 @@ mod tests {
         })
         .await
         .unwrap_err();
-        let Stopped::DeadlineNear { retry_after: Some(left) } = stopped else { panic!("{stopped:?}") };
+        let RetryError::DeadlineNear { retry_after: Some(left) } = stopped else { panic!("{stopped:?}") };
         assert_eq!(left.as_secs(), 300);
     }
 
@@ -275,7 +275,7 @@ mod tests {
         })
         .await
         .unwrap_err();
-        assert!(matches!(stopped, Stopped::DeadlineNear { retry_after: None }));
+        assert!(matches!(stopped, RetryError::DeadlineNear { retry_after: None }));
         assert_eq!(began.elapsed().as_secs(), 8);
     }
 }

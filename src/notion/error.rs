@@ -153,7 +153,7 @@ impl NotionError {
 mod tests {
     use super::super::judge::BLOCKED;
     use super::*;
-    use crate::http::retry::Judged;
+    use crate::http::retry::RetryDecision;
     use crate::ids::DataSourceId;
     use reqwest::header::{HeaderValue, RETRY_AFTER};
 

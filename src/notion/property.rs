@@ -29,11 +29,11 @@ pub struct RollupState {
 
 #[derive(Deserialize)]
 struct ListFrame {
-    property_item: Described,
+    property_item: PropertyDescription,
 }
 
 #[derive(Deserialize)]
-struct Described {
+struct PropertyDescription {
     id: String,
     #[serde(rename = "type")]
     kind: String,

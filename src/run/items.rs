@@ -179,7 +179,7 @@ pub struct StatusItem {
     pub database_id: DatabaseId,
     /// Its state, or the reason that the state is unknown.
     #[serde(flatten)]
-    pub standing: Found<Standing>,
+    pub standing: Found<DatabaseState>,
     /// The state table's facts. They are absent where there is no state table, or where it is down.
     #[serde(flatten)]
     pub state: Option<StateItem>,
@@ -187,7 +187,7 @@ pub struct StatusItem {
 
 /// The state of a database.
 #[derive(Debug, Clone, Serialize)]
-pub struct Standing {
+pub struct DatabaseState {
     /// The oldest watermark of its data sources.
     pub synced_through: Option<Timestamp>,
     /// Seconds since then.

@@ -19,14 +19,14 @@ const FURTHER_KINDS: &str = "further warnings";
 /// Warnings that were given and are not yet in the report. Bounded, however much goes wrong.
 #[derive(Debug, Default)]
 pub struct Warnings {
-    collected: Mutex<Collected>,
+    collected: Mutex<Collection>,
 }
 
 /// The data source that a warning is about (`None` = the run as a whole), and its kind.
 type Key = (Option<DataSourceId>, &'static str);
 
 #[derive(Debug, Default)]
-struct Collected {
+struct Collection {
     /// The number of warnings of each kind in the whole run.
     counts: HashMap<Key, u64>,
     /// The texts kept since the report last took them, in the order in which they were given.
@@ -72,7 +72,7 @@ impl Warnings {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Collected> {
+    fn lock(&self) -> MutexGuard<'_, Collection> {
         self.collected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

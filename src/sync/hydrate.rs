@@ -23,7 +23,7 @@ const MAX_CURSOR_RESTARTS: u32 = 5;
 
 /// One property in `hydrated_properties`, whose key is the property's id.
 #[derive(Debug, Serialize)]
-struct Hydrated {
+struct FullValue {
     name: String,
     #[serde(rename = "type")]
     kind: String,
@@ -80,7 +80,7 @@ pub(super) async fn hydrate(
         let Value { items, rollup, formula, left_out } = value;
         hydration.warnings.extend(left_out.iter().map(|why| format!("{context} {why}")));
         let TruncatedProperty { id, name, kind, .. } = property;
-        properties.insert(id, Hydrated { name, kind, complete: left_out.is_none(), items, rollup, formula });
+        properties.insert(id, FullValue { name, kind, complete: left_out.is_none(), items, rollup, formula });
     }
     let text = serde_json::to_string(&properties)
         .map_err(|error| Failure::new(FailureClass::Internal, "writing hydrated properties").caused_by(error))?;
@@ -209,12 +209,12 @@ fn formula_in(item: &RawValue) -> serde_json::Result<(String, Box<RawValue>)> {
         formula: Box<RawValue>,
     }
     #[derive(Deserialize)]
-    struct Typed {
+    struct TypedProperty {
         #[serde(rename = "type")]
         kind: String,
     }
     let item: Item = serde_json::from_str(item.get())?;
-    let typed: Typed = serde_json::from_str(item.formula.get())?;
+    let typed: TypedProperty = serde_json::from_str(item.formula.get())?;
     Ok((typed.kind, item.formula))
 }
 

@@ -28,7 +28,7 @@ const TYPES_THAT_HIDE: [&str; 3] = ["relation", "rollup", "formula"];
 
 /// The columns of one data source, brought up to date with its schema.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Assigned {
+pub(super) struct ColumnPlan {
     /// Those of the view, in order.
     pub(super) columns: Vec<ColumnRow>,
     /// Those that are new or differ from what is stored.
@@ -38,12 +38,12 @@ pub(super) struct Assigned {
 }
 
 /// Gives every part of every property its column: the stored one, or a new one of a name that was never used before.
-pub(super) fn assign(source: DataSourceId, stored: &[ColumnRow], schema: &SourceSchema, now: Timestamp) -> Assigned {
+pub(super) fn assign(source: DataSourceId, stored: &[ColumnRow], schema: &SourceSchema, now: Timestamp) -> ColumnPlan {
     let mut taken: BTreeSet<String> = OWN_COLUMNS.iter().map(|name| (*name).to_owned()).collect();
     taken.extend(stored.iter().map(|column| column.column_name.clone()));
     let mut position = stored.iter().map(|column| column.position + 1).max().unwrap_or(0);
-    let mut assigned = Assigned::default();
-    let add = |column: ColumnRow, is_changed: bool, assigned: &mut Assigned| {
+    let mut assigned = ColumnPlan::default();
+    let add = |column: ColumnRow, is_changed: bool, assigned: &mut ColumnPlan| {
         if is_changed {
             assigned.changed.push(column.clone());
         }

@@ -15,7 +15,7 @@ mod position;
 mod truth;
 
 pub use cache::Cache;
-pub use peek::Peeked;
+pub use peek::PeekResult;
 pub use position::{PendingSweep, Position, Scope, StoredPosition, Stretch, SweepProgress, WalkPosition};
 pub use truth::{SentRows, Truth};
 
@@ -83,7 +83,7 @@ pub enum StoreOutcome {
 }
 
 /// The part of the watermarks that the cache could provide.
-struct Cached {
+struct CacheAnswer {
     found: HashMap<DataSourceId, Watermark>,
     /// Data sources of which the cache has no item, though it answered.
     missing: Vec<DataSourceId>,
@@ -113,7 +113,7 @@ impl Watermarks {
         sources: &[DataSourceId],
         run: &Run,
     ) -> Result<LoadedWatermarks, Failure> {
-        let Cached { mut found, missing, is_usable } = self.load_cached(database, sources, run).await;
+        let CacheAnswer { mut found, missing, is_usable } = self.load_cached(database, sources, run).await;
         // The truth costs a start of the warehouse, so it is read only when the cache leaves a gap. When it is read, it is
         // read for all data sources: what the cache said of the others is then compared with it, and the later one counts.
         let truth = if sources.iter().all(|source| found.contains_key(source)) {
@@ -138,8 +138,8 @@ impl Watermarks {
     }
 
     /// Asks the cache for each data source. The first call that fails ends it: a table that is down is not asked again.
-    async fn load_cached(&self, database: &Database, sources: &[DataSourceId], run: &Run) -> Cached {
-        let mut cached = Cached { found: HashMap::new(), missing: Vec::new(), is_usable: self.cache.is_some() };
+    async fn load_cached(&self, database: &Database, sources: &[DataSourceId], run: &Run) -> CacheAnswer {
+        let mut cached = CacheAnswer { found: HashMap::new(), missing: Vec::new(), is_usable: self.cache.is_some() };
         let Some(cache) = &self.cache else {
             run.warn(CACHE_WARNING, "no cache is configured (WATERMARK_TABLE): each run starts the warehouse");
             return cached;

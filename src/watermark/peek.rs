@@ -12,7 +12,7 @@ use crate::run::Run;
 
 /// The stores' answers about several databases.
 #[derive(Debug, Default)]
-pub struct Peeked {
+pub struct PeekResult {
     /// The watermarks of each database that is known; a database without rows was never synced.
     pub rows: HashMap<DatabaseId, Vec<Watermark>>,
     /// The reason that the others are unknown: the truth could not be read.
@@ -21,7 +21,7 @@ pub struct Peeked {
     pub cache_is_down: Option<String>,
 }
 
-impl Peeked {
+impl PeekResult {
     /// The rows of one database.
     ///
     /// # Errors
@@ -43,8 +43,8 @@ impl Peeked {
 impl Watermarks {
     /// Reads where each of `databases` stands: the cache where it knows them, so that no warehouse starts, and one
     /// statement for the rest.
-    pub async fn peek_all(&self, databases: &[Database], run: &Run) -> Peeked {
-        let mut peeked = Peeked::default();
+    pub async fn peek_all(&self, databases: &[Database], run: &Run) -> PeekResult {
+        let mut peeked = PeekResult::default();
         let mut unknown = Vec::new();
         for database in databases {
             match self.cached_rows(database, &mut peeked.cache_is_down, run).await {

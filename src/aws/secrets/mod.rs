@@ -85,11 +85,11 @@ struct Inner {
     config: SecretsConfig,
     client: Option<Client>,
     time_to_live: Duration,
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Option<CachedCredentials>>,
 }
 
 /// The last good reading.
-struct Kept {
+struct CachedCredentials {
     credentials: CredentialSet,
     read_at: Instant,
     trusted_until: Instant,
@@ -160,7 +160,7 @@ impl fmt::Debug for Secrets {
 
 impl Inner {
     /// Reads everything again and keeps it; the generation goes up only when something differs.
-    async fn read_into(&self, kept: &mut Option<Kept>) -> Result<CredentialSet, Failure> {
+    async fn read_into(&self, kept: &mut Option<CachedCredentials>) -> Result<CredentialSet, Failure> {
         let secret = match &self.config.secrets_id {
             Some(secrets_id) if self.config.needs_secret() => Some(self.read_secret(secrets_id).await?),
             _ => None,
@@ -174,7 +174,11 @@ impl Inner {
             credentials.generation = kept.credentials.generation + u64::from(!same);
         }
         let now = Instant::now();
-        *kept = Some(Kept { credentials: credentials.clone(), read_at: now, trusted_until: now + self.time_to_live });
+        *kept = Some(CachedCredentials {
+            credentials: credentials.clone(),
+            read_at: now,
+            trusted_until: now + self.time_to_live,
+        });
         Ok(credentials)
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::failure::FailureClass;
 use crate::ids::{DataSourceId, DatabaseId, DatabaseName};
-use crate::run::items::{DifferenceKind, Found as Known, LeaseItem, SourceDetail, SourceList, Standing};
+use crate::run::items::{DatabaseState, DifferenceKind, Found as Known, LeaseItem, SourceDetail, SourceList};
 use crate::run::report::ErrorReport;
 
 const ID: &str = "be633bf1-dfa0-436d-b259-571129a590e5";
@@ -49,7 +49,7 @@ fn status_items() -> Vec<Item> {
     };
     let known = |sources: Vec<SourceItem>| {
         let synced_through = sources.first().and_then(|source| source.synced_through);
-        Known::Known(Standing { synced_through, lag_seconds: synced_through.map(|_| 125), data_sources: sources })
+        Known::Known(DatabaseState { synced_through, lag_seconds: synced_through.map(|_| 125), data_sources: sources })
     };
     let failed = run("sync", "failed", 7_260, Some(FailureClass::NotionForbidden));
     let state = StateItem {
@@ -142,7 +142,7 @@ fn status_is_a_row_a_database_at_every_width() {
 fn runs_are_the_latest_first() {
     let runs = vec![run("sync", "failed", 60, Some(FailureClass::NotionForbidden)), run("sweep", "complete", 90, None)];
     let state = StateItem { lease: None, last_run: None, last_complete_sync: None, last_failure: None, runs };
-    let known = Standing { synced_through: None, lag_seconds: None, data_sources: Vec::new() };
+    let known = DatabaseState { synced_through: None, lag_seconds: None, data_sources: Vec::new() };
     let item = StatusItem {
         database: DatabaseName::parse("projects").unwrap(),
         database_id: DatabaseId::parse(ID).unwrap(),

@@ -110,7 +110,7 @@ impl Walkers {
     /// A range may have been given a nearer end while the request was under way. Rows beyond that end are left to the walker
     /// that reads them. The range is done as soon as its position has reached the end: as after a cut by the cap, the order
     /// of the rows says that all before it were shown.
-    fn take_page(&mut self, index: usize, mut walker: Box<Walker>, page: ResultPage) -> (Vec<WalkedRow>, Reached) {
+    fn take_page(&mut self, index: usize, mut walker: Box<Walker>, page: ResultPage) -> (Vec<WalkedRow>, PageProgress) {
         if self.idle() > 0 {
             self.ranges.divide_longest(index, page.position);
         }
@@ -123,7 +123,7 @@ impl Walkers {
         }
         let is_complete = walker.is_done() || end.is_some() && position >= end;
         let first = rows.first().map(|row| Minute::floor(row.page.created_time));
-        let reached = Reached { index, position, rows: rows.len(), first, is_complete };
+        let reached = PageProgress { index, position, rows: rows.len(), first, is_complete };
         if !is_complete {
             if let Some(end) = end {
                 walker.narrow(end);
@@ -134,8 +134,8 @@ impl Walkers {
     }
 
     /// Notes that the rows of a result page were taken.
-    fn reached(&mut self, reached: &Reached) {
-        let Reached { index, position, rows, first, is_complete } = *reached;
+    fn reached(&mut self, reached: &PageProgress) {
+        let PageProgress { index, position, rows, first, is_complete } = *reached;
         self.ranges.reached(index, position, rows, first);
         if is_complete {
             self.ranges.finish(index);
@@ -144,7 +144,7 @@ impl Walkers {
 }
 
 /// The progress that a result page brings once its rows are taken.
-struct Reached {
+struct PageProgress {
     index: usize,
     position: Option<Minute>,
     rows: usize,

@@ -2,7 +2,7 @@
 
 use super::classify::{Classifier, Verdict};
 use super::guard::RemovalGuard;
-use super::{Classified, Sweep};
+use super::{Classification, Sweep};
 use crate::databricks::MAX_BODY_BYTES;
 use crate::failure::{Failure, FailureClass};
 use crate::run::progress::ProgressEvent;
@@ -22,11 +22,11 @@ impl Sweep<'_> {
         &mut self,
         differences: &[Difference],
         guard: RemovalGuard,
-    ) -> Result<Classified, Failure> {
+    ) -> Result<Classification, Failure> {
         let engine = self.engine;
         let mut classifier = Classifier::new(engine, self.ids.clone());
         let mut batcher = Batcher::new(engine.config.merge_batch_bytes.min(MAX_BODY_BYTES), Vec::new());
-        let mut classified = Classified::All;
+        let mut classified = Classification::All;
         for (index, difference) in differences.iter().enumerate() {
             let verdict = classifier.classify(difference).await;
             for warning in classifier.warnings.drain(..) {
@@ -43,7 +43,7 @@ impl Sweep<'_> {
                 }
                 Ok(Verdict::Live(row)) => match self.write(&row, &mut batcher).await {
                     Ok(()) => {}
-                    Err(Stop::OutOfTime(out_of_time)) => return Ok(Classified::Undecided(out_of_time)),
+                    Err(Stop::OutOfTime(out_of_time)) => return Ok(Classification::Undecided(out_of_time)),
                     Err(Stop::Failed(failure)) => return Err(failure),
                 },
                 Ok(Verdict::Nothing) => {}
@@ -63,13 +63,13 @@ impl Sweep<'_> {
             let (checked, of) = (index as u64 + 1, differences.len() as u64);
             engine.run.progress.tell(&ProgressEvent::Classified { checked, of });
         }
-        if let Classified::Undecided(_) = classified {
+        if let Classification::Undecided(_) = classified {
             return Ok(classified);
         }
         if let Some(batch) = batcher.finish() {
             match self.merger.send(batch).await {
                 Ok(()) => {}
-                Err(Stop::OutOfTime(out_of_time)) => return Ok(Classified::Undecided(out_of_time)),
+                Err(Stop::OutOfTime(out_of_time)) => return Ok(Classification::Undecided(out_of_time)),
                 Err(Stop::Failed(failure)) => return Err(failure),
             }
         }
@@ -88,15 +88,15 @@ impl Sweep<'_> {
         left: &[Difference],
         guard: RemovalGuard,
         differences: &[Difference],
-    ) -> Result<Classified, Failure> {
+    ) -> Result<Classification, Failure> {
         let count = |side| left.iter().filter(|difference| difference.side == side).count();
         let (missing, stale) = (count(Side::MissingInNotion), count(Side::Stale));
         if let Some(limit) = guard.exceeded_by(self.removals.len() + missing) {
             return Err(self.refused(limit, differences));
         }
         Ok(match guard.exceeded_by(self.removals.len() + missing + stale) {
-            Some(_) => Classified::Undecided(out_of_time),
-            None => Classified::Part(out_of_time),
+            Some(_) => Classification::Undecided(out_of_time),
+            None => Classification::Part(out_of_time),
         })
     }
 

@@ -50,7 +50,7 @@ struct Sweep<'a> {
 }
 
 /// The end of the comparison and classification.
-enum Classified {
+enum Classification {
     /// Every row is classified.
     All,
     /// The time was over first. The removals found so far may be marked: those left can't exceed the guard's limit.
@@ -108,9 +108,9 @@ async fn sweep_sources(
     report.totals.pages_updated += stats.updated;
     report.totals.pages_unchanged += stats.unchanged;
     let out_of_time = match classified {
-        Ok(Classified::All) => None,
-        Ok(Classified::Part(out_of_time)) => Some(out_of_time),
-        Ok(Classified::Undecided(out_of_time)) => return Err(out_of_time.into()),
+        Ok(Classification::All) => None,
+        Ok(Classification::Part(out_of_time)) => Some(out_of_time),
+        Ok(Classification::Undecided(out_of_time)) => return Err(out_of_time.into()),
         Err(failure) => {
             if failure.class() == FailureClass::RemovalShareExceeded {
                 sweep.drop_pending().await?;
@@ -143,7 +143,7 @@ fn progress(ids: &[DataSourceId], watermarks: &HashMap<DataSourceId, Watermark>)
 
 impl Sweep<'_> {
     /// Lists, compares and classifies window after window.
-    async fn classify_windows(&mut self) -> Result<Classified, Failure> {
+    async fn classify_windows(&mut self) -> Result<Classification, Failure> {
         loop {
             let listed = async {
                 let listing = listing::list(self.engine, self.sources, &self.seen, self.compared_before).await?;
@@ -152,19 +152,19 @@ impl Sweep<'_> {
             };
             let (window, Comparison { differences, live_rows, duplicate_rows }) = match Box::pin(listed).await {
                 Ok(listed) => listed,
-                Err(Stop::OutOfTime(out_of_time)) => return Ok(Classified::Part(out_of_time)),
+                Err(Stop::OutOfTime(out_of_time)) => return Ok(Classification::Part(out_of_time)),
                 Err(Stop::Failed(failure)) => return Err(failure),
             };
             self.duplicate_rows = duplicate_rows;
             info!(differences = differences.len(), live_rows, duplicate_rows, ?window, "the listing was compared");
             self.forget(&differences).await;
             match self.classify_all(&differences, self.guard(live_rows)).await? {
-                Classified::All => {}
+                Classification::All => {}
                 cut_short => return Ok(cut_short),
             }
             self.compared_before = window.to.map(Minute::floor);
             if window.to.is_none() {
-                return Ok(Classified::All);
+                return Ok(Classification::All);
             }
         }
     }
