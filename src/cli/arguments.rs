@@ -82,6 +82,12 @@ pub(super) enum Command {
         /// The shell that reads the script
         shell: CompletionShell,
     },
+    /// Print the man page of the program, or of one of its commands
+    #[command(hide = true)]
+    Man {
+        /// A command; its page is named notion-sync-COMMAND
+        command: Option<String>,
+    },
 }
 
 /// A shell that completes.
@@ -157,7 +163,7 @@ impl Command {
             Self::Verify(_) => ActionKind::Verify,
             Self::Views(_) => ActionKind::Views,
             Self::Status(_) => ActionKind::Status,
-            Self::Completions { .. } => return None,
+            Self::Completions { .. } | Self::Man { .. } => return None,
         })
     }
 
@@ -168,7 +174,7 @@ impl Command {
     pub(super) fn actions(&self, configured: &[Database]) -> Result<Vec<Action>, Failure> {
         let single = |action| Ok(vec![action]);
         match self {
-            Self::Completions { .. } => Ok(Vec::new()),
+            Self::Completions { .. } | Self::Man { .. } => Ok(Vec::new()),
             Self::Health => single(Action::Health),
             Self::ListDatabases => single(Action::ListDatabases),
             Self::InitTables => single(Action::InitTables),
@@ -211,6 +217,20 @@ pub(super) fn completions(shell: CompletionShell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
     String::from_utf8_lossy(&script).into_owned()
+}
+
+/// The man page of the program or of one of its commands, in roff; `None` = there is no such command.
+pub(super) fn man_page(name: Option<&str>) -> Option<String> {
+    let mut program = Arguments::command();
+    program.build();
+    let command = match name {
+        Some(name) => program.find_subcommand(name)?.clone(),
+        None => program,
+    };
+    let mut page = Vec::new();
+    // A write to memory can't fail; a page that did would be none.
+    clap_mangen::Man::new(command).render(&mut page).ok()?;
+    Some(String::from_utf8_lossy(&page).into_owned())
 }
 
 /// The databases named, each once, in the order named; all when none is named.
@@ -280,6 +300,21 @@ mod tests {
           130  interrupted (Ctrl-C, SIGTERM); the position is stored; run again to continue
         With several databases it is the code of the first that failed; else 10 when one is partial.
         ");
+    }
+
+    #[test]
+    fn each_command_that_the_man_page_names_has_a_page() {
+        let page = man_page(None).unwrap();
+        assert!(page.contains(".TH notion-sync 1"), "{page}");
+        let named: Vec<&str> =
+            page.lines().filter_map(|line| line.strip_prefix("notion\\-sync\\-")?.strip_suffix("(1)")).collect();
+        assert!(named.contains(&"sync") && !named.contains(&"man"), "{named:?}: {page}");
+        for name in named {
+            let name = name.replace("\\-", "-");
+            let page = man_page(Some(&name)).unwrap();
+            assert!(page.contains(&format!(".TH notion-sync-{name} 1")), "{page}");
+        }
+        assert_eq!(man_page(Some("synch")), None);
     }
 
     #[test]

@@ -82,6 +82,14 @@ impl Outputs {
         }
     }
 
+    fn print_man_page(&self, command: Option<&str>) -> ExitCode {
+        let Some(page) = arguments::man_page(command) else {
+            self.say("error: there is no such command; `notion-sync --help` lists them");
+            return ExitCode::Request;
+        };
+        if self.print(&page) { ExitCode::Done } else { ExitCode::Internal }
+    }
+
     /// Writes to standard error. What can't be written there has nowhere to be reported.
     fn say(&self, text: &str) {
         drop(self.standard_error.text(text));
@@ -106,6 +114,9 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Var
     if let Command::Completions { shell } = arguments.command {
         let is_written = outputs.print(&arguments::completions(shell));
         return if is_written { ExitCode::Done } else { ExitCode::Internal } as u8;
+    }
+    if let Command::Man { command } = &arguments.command {
+        return outputs.print_man_page(command.as_deref()) as u8;
     }
     let view = ProgressView::new(outputs.is_terminal, outputs.standard_error.clone());
     telemetry::install(telemetry::Style::Text, telemetry::command_line_level(arguments.verbosity), view.log_outlet());

@@ -43,6 +43,22 @@ fn the_readme_has_the_table_of_variables_as_the_code_makes_it() {
 }
 
 #[test]
+fn the_dbt_sources_name_tables_and_columns_that_there_are() {
+    let mut table = String::new();
+    let mut columns_seen = 0;
+    for line in read("docs/sources.yml").lines() {
+        if let Some(name) = line.strip_prefix("      - name: ") {
+            table = section(DATA, &format!("### {name}"));
+        } else if let Some(name) = line.strip_prefix("          - name: ") {
+            let documented = rows(&table).iter().any(|row| row[0].split(", ").any(|cell| cell == format!("`{name}`")));
+            assert!(documented, "{DATA} has no column {name} in the table of docs/sources.yml");
+            columns_seen += 1;
+        }
+    }
+    assert!(columns_seen > 0, "docs/sources.yml names no column");
+}
+
+#[test]
 fn tables_of_metrics_are_as_the_code_makes_them() {
     let table = metrics::markdown_table();
     assert!(read(OPERATIONS).contains(&table), "put this into {OPERATIONS}, section Metrics:\n\n{table}");
