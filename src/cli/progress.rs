@@ -23,12 +23,31 @@ pub(super) struct ProgressView {
     lines: Outlet,
 }
 
+/// The part of a run that a database is in.
+#[derive(Debug, Clone, Copy, Default)]
+enum Phase {
+    #[default]
+    Walking,
+    Sweeping,
+}
+
+impl Phase {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Walking => "walking",
+            Self::Sweeping => "sweeping",
+        }
+    }
+}
+
 /// The progress shown so far for the current database.
 #[derive(Debug, Default)]
 struct Tally {
     database: String,
     read: BTreeMap<DataSourceId, u64>,
     merged: BTreeMap<DataSourceId, u64>,
+    phase: Phase,
+    listed: u64,
     remark: String,
 }
 
@@ -105,6 +124,7 @@ impl Tally {
                 Some(format!("{database}: started"))
             }
             ProgressEvent::PagesRead { data_source_id, pages_read } => {
+                self.phase = Phase::Walking;
                 let before = self.read.insert(*data_source_id, *pages_read).unwrap_or(0);
                 (before / ROWS_PER_LINE < pages_read / ROWS_PER_LINE).then(|| self.to_string())
             }
@@ -118,7 +138,15 @@ impl Tally {
                 self.remark = format!(", waiting {seconds} s as the server asked");
                 Some(self.to_string())
             }
+            ProgressEvent::Listed { rows_listed } => {
+                self.phase = Phase::Sweeping;
+                // A further window of the same sweep counts from zero.
+                let before = std::mem::replace(&mut self.listed, *rows_listed);
+                self.remark = format!(", {} listed", grouped(*rows_listed));
+                (before / ROWS_PER_LINE < rows_listed / ROWS_PER_LINE).then(|| self.to_string())
+            }
             ProgressEvent::Classified { checked, of } => {
+                self.phase = Phase::Sweeping;
                 self.remark = format!(", {} of {} missing rows looked up", grouped(*checked), grouped(*of));
                 (checked == of || checked % 100 == 0).then(|| self.to_string())
             }
@@ -140,7 +168,7 @@ impl Tally {
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: working{}{}", self.database, self.counts(), self.remark)
+        write!(f, "{}: {}{}{}", self.database, self.phase.name(), self.counts(), self.remark)
     }
 }
 
@@ -163,20 +191,34 @@ mod tests {
         progress.tell(&ProgressEvent::PagesRead { data_source_id: source(2), pages_read: 50 });
         progress.tell(&ProgressEvent::BatchMerged { data_source_id: source(1), pages_merged: 1500 });
         progress.tell(&ProgressEvent::Waiting { seconds: 30 });
+        for rows_listed in (100..=1200).step_by(100) {
+            progress.tell(&ProgressEvent::Listed { rows_listed });
+        }
         progress.tell(&ProgressEvent::Classified { checked: 7, of: 7 });
         progress.tell(&ProgressEvent::DatabaseEnded { database, outcome: "complete" });
         assert_eq!(
             *lines.lock().unwrap(),
             [
                 "projects: started",
-                "projects: working, 1,000 read, 0 merged",
-                "projects: working, 2,000 read, 0 merged",
-                "projects: working, 2,050 read, 1,500 merged",
-                "projects: working, 2,050 read, 1,500 merged, waiting 30 s as the server asked",
-                "projects: working, 2,050 read, 1,500 merged, 7 of 7 missing rows looked up",
+                "projects: walking, 1,000 read, 0 merged",
+                "projects: walking, 2,000 read, 0 merged",
+                "projects: walking, 2,050 read, 1,500 merged",
+                "projects: walking, 2,050 read, 1,500 merged, waiting 30 s as the server asked",
+                "projects: sweeping, 2,050 read, 1,500 merged, 1,000 listed",
+                "projects: sweeping, 2,050 read, 1,500 merged, 7 of 7 missing rows looked up",
                 "projects: complete, 2,050 read, 1,500 merged",
             ]
         );
+    }
+
+    #[test]
+    fn the_line_moves_while_a_sweep_lists() {
+        let mut tally = Tally { database: "projects".to_owned(), ..Tally::default() };
+        let shown = [100, 200].map(|rows_listed| {
+            tally.take_in(&ProgressEvent::Listed { rows_listed });
+            tally.to_string()
+        });
+        assert_eq!(shown, ["projects: sweeping, 100 listed", "projects: sweeping, 200 listed"]);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum ProgressEvent {
     BatchMerged { data_source_id: DataSourceId, pages_merged: u64 },
     /// The server asked to wait.
     Waiting { seconds: u64 },
+    /// A sweep listed rows; `rows_listed` counts those of its window so far.
+    Listed { rows_listed: u64 },
     /// A sweep checked missing rows one by one.
     Classified { checked: u64, of: u64 },
     /// A database's run ended with this outcome.

@@ -11,6 +11,7 @@ use crate::databricks::MAX_BODY_BYTES;
 use crate::ids::{DataSourceId, PageId};
 use crate::notion::{DataSourceRef, Partition};
 use crate::run::clock::Minute;
+use crate::run::progress::ProgressEvent;
 use crate::sync::batch::STATEMENT_OVERHEAD_BYTES;
 use crate::sync::seen_rows::SeenRows;
 use crate::sync::walk::Walker;
@@ -92,6 +93,8 @@ impl Window {
                     ListedRow { page_id: row.id, data_source_id, is_archived, last_edited_time: row.last_edited_time };
                 self.listed.insert(row.id, (row.created_time, listed_row));
             }
+            let rows_listed = u64::try_from(self.listed.len()).unwrap_or(u64::MAX);
+            engine.run.progress.tell(&ProgressEvent::Listed { rows_listed });
             let is_enough = rows_of_walk >= MAX_ROWS_PER_WALK || engine.run.deadline.is_half_gone_since(self.began);
             if is_enough && page.position > self.from {
                 self.to = page.position;
