@@ -8,7 +8,8 @@
 //! | 401, 403 | credentials are read again and the exchange tried once more (by the client), then final |
 //! | `FAILED` by a conflict (SQLSTATE 2D521) or a passing state of the service | a new statement |
 //! | `FAILED` otherwise | final; the class comes from SQLSTATE and message |
-//! | poll of a known statement: 404 | outcome unknown: a new statement (ours are guarded, so twice is harmless) |
+//! | 404, 520–530 that are not Databricks' own | the same exchange again after the backoff |
+//! | poll of a known statement: Databricks' own 404 | outcome unknown: a new statement (ours are guarded, so twice is harmless) |
 //! | 400 or 413 about the body's size | final for this body; the caller halves the batch |
 
 use std::time::Duration;
@@ -62,6 +63,8 @@ pub enum DatabricksRefusal {
         code: String,
         /// The message, or the start of a body that is no API answer.
         message: String,
+        /// True if the body is Databricks' own: JSON with an error's code or message.
+        is_own: bool,
         /// The wait that the server asked for.
         retry_after: Option<Duration>,
         /// The variables of the credential that was refused.
@@ -131,19 +134,23 @@ impl DatabricksRefusal {
     /// Reads an answer whose status is not 2xx.
     fn read(exchange: &Exchange, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-        let (code, message) = match serde_json::from_slice::<ErrorBody>(body) {
+        let (is_own, code, message) = match serde_json::from_slice::<ErrorBody>(body) {
             Ok(error) => {
                 let code = shown(&error.error_code).or_else(|| shown(&error.error));
                 let message = error.message.as_deref().map(one_line).or_else(|| shown(&error.error));
-                (code, message.unwrap_or_else(|| excerpt(body)))
+                (code.is_some(), code, message.unwrap_or_else(|| excerpt(body)))
             }
-            Err(_) => (None, format!("this is not Databricks' answer: {}", http::appearance(status, headers, body))),
+            Err(_) => {
+                let appearance = http::appearance(status, headers, body);
+                (false, None, format!("this is not Databricks' answer: {appearance}"))
+            }
         };
         Self::Api {
             exchange: exchange.clone(),
             status,
             code: code.unwrap_or_else(|| "-".to_owned()),
             message,
+            is_own,
             retry_after: retry_after(headers),
             credential: None,
             request_id,
@@ -200,9 +207,9 @@ impl DatabricksRefusal {
         }
     }
 
-    /// Returns true when Databricks does not know a statement any more, so that its outcome is unknown.
+    /// Returns true when Databricks itself does not know a statement any more, so that its outcome is unknown.
     fn is_of_forgotten_statement(&self) -> bool {
-        matches!(self, Self::Api { status: 404, exchange: Exchange::Poll(_), .. })
+        matches!(self, Self::Api { status: 404, is_own: true, exchange: Exchange::Poll(_), .. })
     }
 
     fn is_worth_a_new_statement(&self) -> bool {
@@ -220,6 +227,8 @@ impl Refusal for DatabricksRefusal {
             }
             Self::Api { status: 429 | 503, .. } => Verdict::Busy,
             Self::Api { status: 408 | 500 | 502 | 504, .. } => Verdict::Retry,
+            // A gateway that does not find its way today may find it in a second.
+            Self::Api { status: 404 | 520..=530, is_own: false, .. } => Verdict::Retry,
             _ => Verdict::Final,
         }
     }

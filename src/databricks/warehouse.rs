@@ -38,7 +38,7 @@ impl Client {
                 let message = format!("{exchange} answered with another warehouse ({})", answer.id);
                 Err(Failure::new(FailureClass::DatabricksUnreadable, message))
             }
-            Err(error @ DatabricksError::Refused(DatabricksRefusal::Api { status: 400 | 404, .. })) => {
+            Err(error @ DatabricksError::Refused(DatabricksRefusal::Api { status: 400 | 404, is_own: true, .. })) => {
                 let message = format!(
                     "the SQL warehouse {id} was not found; its id is taken from DATABRICKS_HTTP_PATH or \
                      DATABRICKS_WAREHOUSE_ID: {error}"

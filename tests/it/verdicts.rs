@@ -367,6 +367,7 @@ fn databricks_samples(status: u16, exchange: &str) -> Vec<Sample> {
             DATABRICKS_OWN,
             r#"{"error":"invalid_client","error_description":"Client authentication failed"}"#,
         ),
+        Sample::new("a gateway's JSON", "not Databricks'", r#"{"message":"no Route matched with those values"}"#),
         Sample::new("a page of a proxy", "not Databricks'", "<html><title>Blocked</title></html>"),
         Sample::new("nothing", "not Databricks'", ""),
     ]
