@@ -174,17 +174,21 @@ impl App {
             run,
         };
         let working = async {
-            match work {
+            let has_swept = match work {
                 Work::Sync { options, then_sweep } => {
                     engine.sync(options, report).await?;
                     if then_sweep && report.outcome == Outcome::Complete {
                         engine.sweep(options.allow_removals, report).await?;
                     }
+                    then_sweep
                 }
-                Work::Sweep { allow_removals } => engine.sweep(allow_removals, report).await?,
+                Work::Sweep { allow_removals } => {
+                    engine.sweep(allow_removals, report).await?;
+                    true
+                }
                 Work::Views(occasion) => return self.make_views(database, occasion, run, report).await,
-            }
-            self.views_after_sync(database, run, report).await;
+            };
+            self.views_after_sync(database, has_swept, run, report).await;
             Ok(())
         };
         let worked = Box::pin(self.startup.beside(&clients.databricks, run, working)).await;
@@ -225,9 +229,9 @@ impl App {
 
     /// Makes the views after a sweep or a full refresh that is complete. The rows are what counts: a view that can't be
     /// made is a warning.
-    async fn views_after_sync(&self, database: &Database, run: &Run, report: &mut Report) {
+    async fn views_after_sync(&self, database: &Database, has_swept: bool, run: &Run, report: &mut Report) {
         let is_full = report.mode == Some(Mode::FullRefresh);
-        let is_due = report.outcome == Outcome::Complete && (is_full || report.mode == Some(Mode::Sweep));
+        let is_due = report.outcome == Outcome::Complete && (is_full || has_swept);
         if self.config.databricks.views_schema.is_none() || !is_due {
             return;
         }

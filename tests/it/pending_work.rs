@@ -140,8 +140,12 @@ fn making_views_leaves_recorded_work_to_the_next_sync() {
         let report = world.run(&views, Deadline::none()).await;
         assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.error);
         assert_eq!(recorded(&world).await.as_deref(), Some("sweep"));
+        world.edit(|workspace| workspace.rename_property(&world.data_source_id, "Name", "Title").unwrap());
+        world.clear_logs();
         let next = world.sync().await;
         assert_eq!(next.totals.pages_removed, 1);
+        let looked = world.statements().iter().any(|text| text.contains("notion_schemas"));
+        assert!(looked, "the views are looked at after the sweep, as after any other");
         world.end().await;
     });
 }
