@@ -82,6 +82,8 @@ impl Serialize for ActionKind {
 pub enum Action {
     /// Bring one database's rows up to date.
     Sync(SyncRequest),
+    /// Read what such a sync would read, and count what it would write.
+    DryRun(SyncRequest),
     /// Find rows that were trashed, moved, deleted, restored; mark and repair them.
     Sweep(SweepRequest),
     /// Compare one database's rows in the table with Notion; change nothing.
@@ -138,7 +140,7 @@ impl Action {
     /// The action's kind.
     pub fn kind(&self) -> ActionKind {
         match self {
-            Self::Sync(_) => ActionKind::Sync,
+            Self::Sync(_) | Self::DryRun(_) => ActionKind::Sync,
             Self::Sweep(_) => ActionKind::Sweep,
             Self::Verify(_) => ActionKind::Verify,
             Self::Views(_) => ActionKind::Views,
@@ -157,7 +159,7 @@ impl Action {
     /// The database the action is about, if it is about one.
     pub fn database(&self) -> Option<&DatabaseName> {
         match self {
-            Self::Sync(request) => Some(&request.database),
+            Self::Sync(request) | Self::DryRun(request) => Some(&request.database),
             Self::Sweep(request) => Some(&request.database),
             Self::Verify(database) => Some(database),
             Self::Views(request) => Some(&request.database),

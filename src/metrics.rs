@@ -188,6 +188,7 @@ mod tests {
             name: "Projects".to_owned(),
             mode: Mode::Incremental,
             totals: Totals::default(),
+            preview: None,
             window: None,
             watermark_before: None,
             watermark_after,

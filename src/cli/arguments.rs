@@ -115,6 +115,10 @@ pub(super) struct SyncArguments {
     #[arg(long)]
     restart: bool,
 
+    /// Read what the sync would read and count what it would write; write nothing
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     shared: SweepArguments,
 }
@@ -181,12 +185,13 @@ impl Command {
             Self::Status(arguments) => single(Action::Status { runs: arguments.runs }),
             Self::Sync(arguments) => {
                 let request = |database| {
-                    Action::Sync(SyncRequest {
+                    let request = SyncRequest {
                         database,
                         full_refresh: arguments.full_refresh,
                         restart: arguments.restart,
                         allow_removals: arguments.shared.allow_removals,
-                    })
+                    };
+                    if arguments.dry_run { Action::DryRun(request) } else { Action::Sync(request) }
                 };
                 Ok(chosen(&arguments.shared.chosen.databases, configured)?.into_iter().map(request).collect())
             }

@@ -31,11 +31,17 @@ pub(super) fn json_line(report: &Report) -> String {
 /// Renders all reports of one command as text: tables, then what needs attention. `width` counts the columns of the
 /// terminal; `None` = there is none.
 pub(super) fn text(reports: &[Report], width: Option<usize>) -> String {
-    let moves_data = |report: &&Report| report.database.is_some() && report.verification.is_none();
+    let moves_data =
+        |report: &&Report| report.database.is_some() && report.verification.is_none() && report.preview.is_none();
     let runs: Vec<&Report> = reports.iter().filter(moves_data).collect();
     let mut parts = Vec::new();
     if !runs.is_empty() {
         parts.push(runs_grid(&runs).render(width));
+    }
+    let previewed: Vec<&Report> = reports.iter().filter(|report| report.preview.is_some()).collect();
+    if !previewed.is_empty() {
+        parts.push(previewed_grid(&previewed).render(width));
+        parts.push("dry run: nothing was written, no watermark moved".to_owned());
     }
     let verified: Vec<&Report> = reports.iter().filter(|report| report.verification.is_some()).collect();
     if !verified.is_empty() {
@@ -98,6 +104,42 @@ fn add_run(
     ];
     let ends = [took, synced_through.map_or_else(|| "-".to_owned(), minute)];
     grid.row(starts.into_iter().chain(counts.map(grouped)).chain(ends));
+}
+
+/// One row a database: what a sync would do.
+fn previewed_grid(reports: &[&Report]) -> Grid {
+    let mut grid = Grid::new(&[
+        Column::always("database"),
+        Column::always("would do"),
+        Column::always("read").number(),
+        Column::always("to write, at most").number(),
+        Column::ranked("known", 2).number(),
+        Column::ranked("to read in full", 3).number(),
+        Column::ranked("requests", 4).number(),
+        Column::ranked("took", 5).number(),
+        Column::ranked("edits since", 1),
+    ]);
+    for report in reports {
+        let Some(preview) = report.preview else { continue };
+        let mode = report.mode.map_or("", mode_name);
+        let windows = report.data_sources.iter().filter_map(|source| source.window);
+        let edited_since = windows.map(|window| window.edited_since).min().flatten();
+        let starts = [
+            report.database.as_ref().map_or_else(String::new, ToString::to_string),
+            if preview.sweep_follows { format!("{mode}, sweep") } else { mode.to_owned() },
+        ];
+        let totals = &report.totals;
+        let counts = [
+            totals.pages_read,
+            preview.rows_to_write,
+            totals.pages_unchanged,
+            preview.rows_to_read_in_full,
+            totals.requests,
+        ];
+        let ends = [seconds(report.duration_ms), edited_since.map_or_else(|| "the beginning".to_owned(), minute)];
+        grid.row(starts.into_iter().chain(counts.map(grouped)).chain(ends));
+    }
+    grid
 }
 
 /// One row a verified database.
@@ -164,6 +206,7 @@ mod tests {
             name: name.to_owned(),
             mode: Mode::Incremental,
             totals: Totals { pages_read: 600, ..Totals::default() },
+            preview: None,
             window: None,
             watermark_before: None,
             watermark_after: Some("2026-11-22T14:58:00Z".parse().unwrap()),

@@ -192,6 +192,7 @@ mod tests {
             name: name.to_owned(),
             mode: Mode::Incremental,
             totals: Totals::default(),
+            preview: None,
             window: None,
             watermark_before: None,
             watermark_after: None,

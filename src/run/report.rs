@@ -91,6 +91,9 @@ pub struct Report {
     pub totals: Totals,
     /// One entry per data source; none in an action that is on no database.
     pub data_sources: Vec<DataSourceReport>,
+    /// What a sync would do; only in a dry run, which writes nothing.
+    #[serde(rename = "dry_run", skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
     /// The counts of a verification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
@@ -152,6 +155,9 @@ pub struct DataSourceReport {
     /// Its share of the costs.
     #[serde(flatten)]
     pub totals: Totals,
+    /// What a sync would do; only in a dry run.
+    #[serde(rename = "dry_run", skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
     /// The window read, absent in a sweep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
@@ -163,6 +169,26 @@ pub struct DataSourceReport {
     pub resume: Option<Value>,
     /// Facts that an operator should know.
     pub warnings: Vec<String>,
+}
+
+/// What a sync would do after it has read its rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    /// Rows that it would send to the table, at most: the table itself drops those that it has already.
+    pub rows_to_write: u64,
+    /// Rows of which Notion cut a property, so that the sync would read it in full; they count as rows to write.
+    pub rows_to_read_in_full: u64,
+    /// A sweep would follow.
+    pub sweep_follows: bool,
+}
+
+impl Preview {
+    /// Adds another data source's share.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.rows_to_write += other.rows_to_write;
+        self.rows_to_read_in_full += other.rows_to_read_in_full;
+        self.sweep_follows |= other.sweep_follows;
+    }
 }
 
 /// The window of edits that a walk read; no upper bound.
@@ -233,6 +259,7 @@ impl Report {
             duration_ms: 0,
             totals: Totals::default(),
             data_sources: Vec::new(),
+            preview: None,
             verification: None,
             items: Vec::new(),
             schema_changes: 0,

@@ -11,6 +11,7 @@ use super::seen_rows::{MAX_SEEN_ROWS, SeenRows};
 use super::source::{SourceSync, SyncedSource};
 use super::sweep;
 use super::{Ended, OutOfTime, Stop, SyncConfig};
+use crate::action::SyncRequest;
 use crate::databricks;
 use crate::failure::{Failure, FailureClass};
 use crate::ids::{DataSourceId, Database};
@@ -52,6 +53,12 @@ pub(crate) struct SyncOptions {
 }
 
 impl SyncOptions {
+    /// The options of a request.
+    pub(crate) fn of(request: &SyncRequest) -> Self {
+        let SyncRequest { full_refresh, restart, allow_removals, .. } = *request;
+        Self { full_refresh, restart, allow_removals }
+    }
+
     /// Returns the walk that is asked for.
     pub(super) fn walk_request(self) -> WalkRequest {
         match (self.full_refresh, self.restart) {
@@ -64,9 +71,9 @@ impl SyncOptions {
 }
 
 /// The data sources of the database, and Notion's time when it listed them.
-struct Sources {
-    sources: Vec<DataSourceRef>,
-    notion_clock: NotionClock,
+pub(super) struct Sources {
+    pub(super) sources: Vec<DataSourceRef>,
+    pub(super) notion_clock: NotionClock,
 }
 
 /// Notion's time at the start of the run.
@@ -186,7 +193,7 @@ impl Engine<'_> {
 
     /// A database that lists no data source: access was lost, or somebody removed all of them. Nobody can tell, however few
     /// rows there are.
-    fn no_data_source(&self) -> Stop {
+    pub(super) fn no_data_source(&self) -> Stop {
         let message = format!(
             "database {} ({}) lists no data source, so nothing was read or marked: all of them are in the trash or not \
              shared, or it is a linked view (sync the original); `sweep --allow-removals` marks the rows of removed ones",
@@ -196,7 +203,7 @@ impl Engine<'_> {
     }
 
     /// Lists the data sources of the database, in every run: a user can add one at any time.
-    async fn sources(&self) -> Result<Sources, Stop> {
+    pub(super) async fn sources(&self) -> Result<Sources, Stop> {
         let database = self.database;
         match self.notion.database(database.id, self.run).await {
             Ok(info) if info.in_trash => {

@@ -13,6 +13,7 @@ mod hydrate;
 pub(crate) mod known_rows;
 mod merge;
 pub mod plan;
+mod preview;
 pub mod row;
 pub mod schemas;
 mod seen_rows;

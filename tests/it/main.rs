@@ -33,6 +33,7 @@ mod cli_process;
 mod crash;
 mod cursor;
 mod docs;
+mod dry_run;
 mod edge;
 mod fault_matrix;
 mod full_refresh;

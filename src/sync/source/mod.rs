@@ -219,6 +219,7 @@ impl<'a> SourceSync<'a> {
                 bytes: spent.bytes - before.bytes,
                 ..self.totals
             },
+            preview: None,
             window: self.window,
             watermark_before: self.watermark_before,
             watermark_after: watermark.synced_through.map(|at| at.start()),

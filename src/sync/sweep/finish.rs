@@ -105,6 +105,7 @@ fn note_source(
         name: source.name.clone(),
         mode: Mode::Sweep,
         totals: Totals { pages_removed: removed, ..Totals::default() },
+        preview: None,
         window: None,
         watermark_before: synced_through,
         watermark_after: synced_through,

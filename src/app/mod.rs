@@ -1,10 +1,14 @@
 //! The composition root: ready clients, and the one `match` on [`Action`].
 
+mod pending;
+mod work;
+
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, error, info, info_span};
 
+use self::work::Work;
 use crate::action::{Action, SweepRequest, SyncRequest, ViewsRequest};
 use crate::actions::health;
 use crate::actions::init_tables;
@@ -12,7 +16,6 @@ use crate::actions::startup::Startup;
 use crate::actions::status;
 use crate::actions::verify;
 use crate::aws::lease::{Lease, LeaseOutcome};
-use crate::aws::pending::{self, LongWork, PendingWork};
 use crate::aws::run_log;
 use crate::aws::state_table;
 use crate::clients::Clients;
@@ -102,11 +105,11 @@ impl App {
     async fn carry_out(&self, action: &Action, run: &Run, report: &mut Report) -> Result<(), Failure> {
         let (config, clients) = (&self.config, &self.clients);
         match action {
-            Action::Sync(SyncRequest { database, full_refresh, restart, allow_removals }) => {
-                let (full_refresh, restart, allow_removals) = (*full_refresh, *restart, *allow_removals);
-                let options = SyncOptions { full_refresh, restart, allow_removals };
-                self.on_database(database, run, report, Work::Sync { options, then_sweep: false }).await
+            Action::Sync(request) => {
+                let work = Work::Sync { options: SyncOptions::of(request), then_sweep: false };
+                self.on_database(&request.database, run, report, work).await
             }
+            Action::DryRun(request) => self.preview(request, run, report).await,
             Action::Sweep(SweepRequest { database, allow_removals }) => {
                 self.on_database(database, run, report, Work::Sweep { allow_removals: *allow_removals }).await
             }
@@ -128,14 +131,39 @@ impl App {
 
     /// Compares one database with the table. It only reads, so it takes no lease and may run beside a sync.
     async fn verify(&self, name: &DatabaseName, run: &Run, report: &mut Report) -> Result<(), Failure> {
+        let database = self.begin(name, run, report)?;
+        let verified = verify::verify(&self.clients, &self.config.sync, database, run, report).await;
+        end(database, run, verified)
+    }
+
+    /// Says what a sync would do. It only reads, so it takes no lease and may run beside a sync.
+    async fn preview(&self, request: &SyncRequest, run: &Run, report: &mut Report) -> Result<(), Failure> {
+        let database = self.begin(&request.database, run, report)?;
+        let engine = self.engine(database, run);
+        let working = engine.preview(SyncOptions::of(request), report);
+        let previewed = self.startup.beside(&self.clients.databricks, run, working).await;
+        end(database, run, previewed)
+    }
+
+    /// Notes that work on a database begins.
+    fn begin(&self, name: &DatabaseName, run: &Run, report: &mut Report) -> Result<&Database, Failure> {
         let database = self.database(name)?;
         report.database = Some(database.name.clone());
         report.database_id = Some(database.id);
         run.progress.tell(&ProgressEvent::DatabaseStarted { database: name.clone() });
-        let verified = verify::verify(&self.clients, &self.config.sync, database, run, report).await;
-        let outcome = if verified.is_ok() { Outcome::Complete } else { Outcome::Failed };
-        run.progress.tell(&ProgressEvent::DatabaseEnded { database: name.clone(), outcome: outcome.name() });
-        verified.map_err(|failure| failure.context(format!("database {name}")))
+        Ok(database)
+    }
+
+    fn engine<'a>(&'a self, database: &'a Database, run: &'a Run) -> Engine<'a> {
+        Engine {
+            notion: &self.clients.notion,
+            databricks: &self.clients.databricks,
+            watermarks: &self.clients.watermarks,
+            config: &self.config.sync,
+            schemas: Schemas::default(),
+            database,
+            run,
+        }
     }
 
     /// Works on one database, under its lease.
@@ -146,10 +174,7 @@ impl App {
         report: &mut Report,
         work: Work,
     ) -> Result<(), Failure> {
-        let database = self.database(name)?;
-        report.database = Some(database.name.clone());
-        report.database_id = Some(database.id);
-        run.progress.tell(&ProgressEvent::DatabaseStarted { database: name.clone() });
+        let database = self.begin(name, run, report)?;
         let lease = match self.lease(database, run, report).await {
             Ok(lease) => lease,
             Err(LeaseTaken) => {
@@ -163,16 +188,7 @@ impl App {
         };
         let work = work.with(pending.as_ref().map(|pending| pending.work));
         let long = work.long();
-        let clients = &self.clients;
-        let engine = Engine {
-            notion: &clients.notion,
-            databricks: &clients.databricks,
-            watermarks: &clients.watermarks,
-            config: &self.config.sync,
-            schemas: Schemas::default(),
-            database,
-            run,
-        };
+        let engine = self.engine(database, run);
         let working = async {
             let has_swept = match work {
                 Work::Sync { options, then_sweep } => {
@@ -191,7 +207,7 @@ impl App {
             self.views_after_sync(database, has_swept, run, report).await;
             Ok(())
         };
-        let worked = Box::pin(self.startup.beside(&clients.databricks, run, working)).await;
+        let worked = Box::pin(self.startup.beside(&self.clients.databricks, run, working)).await;
         let worked = worked.map_err(|failure| failure.context(format!("database {name}")));
         if let Err(failure) = &worked {
             report.fail(failure);
@@ -271,43 +287,6 @@ impl App {
         }
     }
 
-    /// Records a sweep or a full refresh that was turned away, or that failed for a reason that passes, so that the next run
-    /// does it.
-    async fn record_pending(&self, database: &Database, work: Option<LongWork>, run: &Run) {
-        let (Some(table), Some(work)) = (&self.clients.state_table, work) else { return };
-        let recorded = pending::record(table, database.id, work, &run.id);
-        match state_table::write_within_budget(&run.deadline, recorded).await {
-            Ok(()) => run.warn("pending", format!("the {} is recorded; the next run does it", work.name())),
-            Err(failure) => {
-                let reason = failure.describe();
-                run.warn("pending", format!("the {} was not recorded, request it again: {reason}", work.name()));
-            }
-        }
-    }
-
-    /// Reads the long work that was turned away before this run.
-    async fn pending(&self, database: &Database, run: &Run) -> Option<PendingWork> {
-        let table = self.clients.state_table.as_ref()?;
-        let pending = match state_table::read_within_budget(&run.deadline, pending::load(table, database.id)).await {
-            Ok(pending) => pending?,
-            Err(failure) => {
-                run.warn("pending", format!("work that was turned away is unknown: {}", failure.describe()));
-                return None;
-            }
-        };
-        info!(work = pending.work.name(), "this run does what was turned away before");
-        Some(pending)
-    }
-
-    async fn forget_pending(&self, database: &Database, done: &PendingWork, run: &Run) {
-        let Some(table) = &self.clients.state_table else { return };
-        let forgotten = pending::forget(table, database.id, done);
-        if let Err(failure) = state_table::write_within_budget(&run.deadline, forgotten).await {
-            let reason = failure.describe();
-            run.warn("pending", format!("the next run repeats the {}: {reason}", done.work.name()));
-        }
-    }
-
     /// Records the run and releases its lease, before the answer, since nothing runs after it on Lambda. The time for it is
     /// bounded: an answer that comes too late is none.
     async fn close(&self, database: &Database, lease: Option<Lease>, run: &Run, report: &mut Report) {
@@ -344,46 +323,13 @@ async fn within_budget(run: &Run, action: impl Future<Output = Result<(), Failur
     })
 }
 
+/// Notes that work on a database that takes no lease has ended.
+fn end(database: &Database, run: &Run, worked: Result<(), Failure>) -> Result<(), Failure> {
+    let outcome = if worked.is_ok() { Outcome::Complete } else { Outcome::Failed };
+    let database = &database.name;
+    run.progress.tell(&ProgressEvent::DatabaseEnded { database: database.clone(), outcome: outcome.name() });
+    worked.map_err(|failure| failure.context(format!("database {database}")))
+}
+
 /// Says that another run holds the lease.
 struct LeaseTaken;
-
-/// The work to do on a database.
-enum Work {
-    Sync { options: SyncOptions, then_sweep: bool },
-    Sweep { allow_removals: bool },
-    Views(Occasion),
-}
-
-impl Work {
-    /// Returns whether the work can take on what was turned away before.
-    fn takes_pending(&self) -> bool {
-        matches!(self, Self::Sync { .. } | Self::Sweep { .. })
-    }
-
-    /// Returns the long work that must not be lost. A plain sync runs again anyway.
-    fn long(&self) -> Option<LongWork> {
-        match self {
-            Self::Sync { options, .. } if options.full_refresh => Some(LongWork::FullRefresh),
-            Self::Sync { then_sweep, .. } => then_sweep.then_some(LongWork::Sweep),
-            Self::Sweep { .. } => Some(LongWork::Sweep),
-            Self::Views(_) => None,
-        }
-    }
-
-    /// Adds the work that was turned away before. A full refresh covers a sweep.
-    fn with(self, pending: Option<LongWork>) -> Self {
-        match (self, pending) {
-            (Self::Sync { options, .. }, Some(LongWork::FullRefresh)) => {
-                Self::Sync { options: SyncOptions { full_refresh: true, ..options }, then_sweep: false }
-            }
-            (Self::Sync { options, .. }, Some(LongWork::Sweep)) => {
-                Self::Sync { options, then_sweep: !options.full_refresh }
-            }
-            (Self::Sweep { allow_removals }, Some(LongWork::FullRefresh)) => {
-                let options = SyncOptions { full_refresh: true, restart: false, allow_removals };
-                Self::Sync { options, then_sweep: false }
-            }
-            (work, _) => work,
-        }
-    }
-}
